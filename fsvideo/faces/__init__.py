@@ -1,0 +1,1 @@
+"""Where faces are, how they are cut out and put back."""

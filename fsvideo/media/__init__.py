@@ -1,0 +1,1 @@
+"""Pixels with timestamps, in and out."""
