@@ -17,14 +17,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import safe_open
-from safetensors.torch import load_file, save_file
 
-from fsvideo.models.identity import EMBEDDING, DlibFace, IdentityEncoder
+from fsvideo import weights
+from fsvideo.models.identity import CHIP, EMBEDDING, DlibFace, IdentityEncoder
 from fsvideo.types import Array
 
 _LAYER = re.compile(rb"\x01\x05con_4|\x01\x07affine_|\x01\x04fc_2")
-_WEIGHTS = Path(__file__).resolve().parents[1] / "weights" / "identity_dlib.safetensors"
+_TARGET = Path(__file__).resolve().parents[1] / "weights" / "identity_dlib.safetensors"
 
 
 def _integer(data: bytes, at: int) -> tuple[int, int]:
@@ -72,8 +71,9 @@ def convert(data: bytes) -> dict[str, torch.Tensor]:
 
     for conv in (module for module in net.modules() if isinstance(module, torch.nn.Conv2d)):
         assert conv.bias is not None
-        weight, bias = take("con").split([conv.weight.numel(), conv.bias.numel()])
-        gamma, beta = take("affine").chunk(2)
+        parameters, affine = take("con"), take("affine")
+        weight, bias = parameters[: conv.weight.numel()], parameters[conv.weight.numel() :]
+        gamma, beta = affine[: conv.out_channels], affine[conv.out_channels :]
         conv.weight.data = (weight.view_as(conv.weight) * gamma.view(-1, 1, 1, 1)).float()
         conv.bias.data = (bias * gamma + beta).float()
     net.fc.weight.data = take("fc").view(net.fc.in_features, net.fc.out_features).T.float().contiguous()
@@ -83,7 +83,7 @@ def convert(data: bytes) -> dict[str, torch.Tensor]:
 
 
 def _metadata(origin_sha256: str) -> dict[str, str]:
-    config = {"chip": 150, "embedding": EMBEDDING, "affine": "folded"}
+    config = {"chip": CHIP, "embedding": EMBEDDING, "affine": "folded"}
     return {
         "kind": "identity",
         "name": IdentityEncoder.name,
@@ -108,11 +108,21 @@ def main() -> None:
         tensors["mean"] = tensors["mean"].float()
         metadata = _metadata(hashlib.sha256(data).hexdigest())
     else:
-        tensors = load_file(_WEIGHTS)
-        with safe_open(_WEIGHTS, "pt") as file:
-            metadata = file.metadata()
+        checkpoint = weights.load(_TARGET, "identity")
+        tensors, metadata = checkpoint.tensors, checkpoint.meta
         tensors["mean"] = torch.from_numpy(np.load(arguments.mean)).float().view(EMBEDDING)
-    save_file(tensors, _WEIGHTS, metadata=metadata)
+    weights.save(_TARGET, tensors, metadata)
+    _list_hash(_TARGET)
+
+
+def _list_hash(path: Path) -> None:
+    """Put the file's new hash where the old one stands: in the list of hashes and in the model card."""
+    new = hashlib.sha256(path.read_bytes()).hexdigest()
+    sums, card = path.with_name(weights.SUMS), path.with_suffix(".md")
+    old = next(line.split()[0] for line in sums.read_text().splitlines() if line.endswith(path.name))
+    for text in (sums, card):
+        text.write_text(text.read_text().replace(old, new))
+    print(f"{path}: sha256 {new}")
 
 
 if __name__ == "__main__":

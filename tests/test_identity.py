@@ -1,0 +1,155 @@
+"""The identity encoder: equality with dlib, the cut from crop to chip, centring, gradients."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from fsvideo import weights
+from fsvideo.models.identity import (
+    CHIP,
+    IDENTITY_ENCODERS,
+    IdentityEncoder,
+    chip_transform,
+    resampling_matrix,
+)
+from fsvideo.types import Array, CropSpec, Image
+
+# Where dlib's alignment puts the five points.
+DLIB_POINTS = np.array([(45.81, 44.89), (101.5, 44.82), (73.83, 77.65), (49.4, 101.15), (98.64, 101.07)])
+TEMPLATE = CropSpec().template
+
+
+@pytest.fixture(scope="module")
+def reference() -> tuple[Image, Array]:
+    """Chips (4, 150, 150, 3) uint8 - two portraits, a pattern, black - and dlib's embeddings (4, 128)."""
+    folder = Path(__file__).parent / "reference"
+    strip = cv2.imread(str(folder / "dlib_chips.png"))
+    assert strip is not None
+    chips = strip[..., ::-1].reshape(CHIP, 4, CHIP, 3).swapaxes(0, 1)
+    return chips.astype(np.uint8), np.load(folder / "dlib_embeddings.npy")
+
+
+@pytest.fixture(scope="module")
+def encoder() -> IdentityEncoder:
+    checkpoint = weights.load("identity", "identity")
+    encoder = IDENTITY_ENCODERS[checkpoint.meta["name"]]()
+    encoder.load_state_dict(checkpoint.tensors)
+    return encoder
+
+
+def batch(pictures: Array | Image) -> Tensor:
+    return torch.from_numpy(np.asarray(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def crop_of(chip: Image, size: int) -> Image:
+    """A crop of that size from which the encoder would cut ``chip``."""
+    scale, x, y = chip_transform(TEMPLATE, size)
+    matrix = np.array([[scale, 0, x], [0, scale, y]])
+    flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
+    return np.asarray(
+        cv2.warpAffine(chip, matrix, (size, size), flags=flags, borderMode=cv2.BORDER_REPLICATE), np.uint8
+    )
+
+
+def test_equals_dlib(encoder: IdentityEncoder, reference: tuple[Image, Array]) -> None:
+    chips, expected = reference
+    with torch.no_grad():
+        z = encoder.net(batch(chips)).numpy()
+    cosine = (z * expected).sum(1) / np.linalg.norm(z, axis=1) / np.linalg.norm(expected, axis=1)
+    assert cosine.min() > 1 - 1e-5
+    # The shipped weights are in half precision; the arithmetic itself is exact to 2e-6.
+    np.testing.assert_allclose(z, expected, atol=1e-3)
+
+
+def test_strangers_are_farther_apart_than_pictures_of_one_face(
+    encoder: IdentityEncoder, reference: tuple[Image, Array]
+) -> None:
+    astronaut, hopper = batch(reference[0][:2])
+    changed = (0.7 * F.avg_pool2d(astronaut, 3, 1, 1) + 0.15).flip(2)
+    with torch.no_grad():
+        z = encoder.net(torch.stack([astronaut, changed, hopper]))
+    same, other = (z[0] - z[1]).norm(), (z[0] - z[2]).norm()
+    assert same < 0.4 < 0.6 < other  # dlib calls two faces one person below 0.6
+
+
+def test_the_cut_puts_the_template_where_dlib_has_it(encoder: IdentityEncoder) -> None:
+    for size in (64, 128, 256, 400):
+        points = CropSpec(size).points
+        y, x = np.mgrid[:size, :size]
+        for (px, py), expected in zip(points, DLIB_POINTS, strict=True):
+            spot = np.exp(-((x - px) ** 2 + (y - py) ** 2) / (2 * (size / 40) ** 2)).astype(np.float32)
+            chip = encoder.chips(torch.from_numpy(spot)[None, None].expand(1, 3, -1, -1))[0, 0].numpy()
+            rows, columns = np.mgrid[:CHIP, :CHIP]
+            centroid = np.array([(chip * columns).sum(), (chip * rows).sum()]) / chip.sum()
+            assert np.abs(centroid - expected).max() < 1.6, (size, centroid, expected)
+        scale, shift_x, shift_y = chip_transform(TEMPLATE, size)
+        error = points * scale + (shift_x, shift_y) - DLIB_POINTS
+        assert np.abs(error.mean(0)).max() < 1e-4  # least squares leaves no common shift
+
+
+@pytest.mark.parametrize("size", [112, 128, 180, 256, 512])
+def test_any_crop_size_gives_the_same_identity(
+    encoder: IdentityEncoder, reference: tuple[Image, Array], size: int
+) -> None:
+    chips, expected = reference
+    crops = np.stack([crop_of(chip, size) for chip in chips[:2]])
+    with torch.no_grad():
+        cut, z = encoder.chips(batch(crops)).numpy(), encoder.raw(batch(crops)).numpy()
+    assert np.abs(cut - batch(chips[:2]).numpy()).mean() < 0.035  # a blur at most, no shift
+    assert np.linalg.norm(z - expected[:2], axis=1).max() < 0.15
+    assert np.linalg.norm(z[0] - expected[1]) > 0.6
+
+
+def test_large_crops_do_not_alias(encoder: IdentityEncoder) -> None:
+    size = 1024
+    checker = ((np.add.outer(np.arange(size), np.arange(size)) % 2) * 2 - 1).astype(np.float32)
+    chip = encoder.chips(torch.from_numpy(checker)[None, None].expand(1, 3, -1, -1))
+    assert chip.abs().max() < 0.02  # the mean of the pattern; interpolation alone would give up to 1
+
+
+def test_resampling_weights_sum_to_one_and_repeat_the_edge() -> None:
+    inside = resampling_matrix(256, 0.714, -17.2)
+    np.testing.assert_allclose(inside.sum(1), 1, atol=1e-6)
+    beyond = resampling_matrix(8, 2.0, 75.0)  # a crop far smaller than the chip
+    assert beyond[0, 0] == 1 and beyond[-1, -1] == 1
+
+
+def test_centring_and_unit_length(reference: tuple[Image, Array]) -> None:
+    encoder = IdentityEncoder()
+    tensors = weights.load("identity").tensors
+    mean = torch.linspace(-0.2, 0.2, 128)
+    encoder.load_state_dict({**tensors, "mean": mean})
+    crops = batch(np.stack([crop_of(chip, 128) for chip in reference[0][:2]]))
+    with torch.no_grad():
+        z, raw = encoder(crops), encoder.raw(crops)
+    torch.testing.assert_close(z, F.normalize(raw - mean, dim=1))
+    torch.testing.assert_close(z.norm(dim=1), torch.ones(2))
+
+
+def test_frozen_but_gradients_reach_the_crops(encoder: IdentityEncoder, reference: tuple[Image, Array]) -> None:
+    assert not encoder.training and not any(p.requires_grad for p in encoder.parameters())
+    crops = batch(np.stack([crop_of(chip, 96) for chip in reference[0][:2]]))
+    with torch.inference_mode():  # what is kept from here must not spoil the backward pass below
+        source = encoder(crops[1:])
+    crop = crops[:1].clone().requires_grad_()
+    before = F.cosine_similarity(encoder(crop), source.clone()).sum()
+    (gradient,) = torch.autograd.grad(before, crop)
+    assert bool(gradient.isfinite().all())
+    with torch.no_grad():
+        after = F.cosine_similarity(encoder(crop + 0.5 * gradient / gradient.norm()), source).sum()
+    assert after > before + 1e-3
+
+
+def test_the_header_describes_the_file() -> None:
+    checkpoint = weights.load("identity", "identity")
+    assert checkpoint.meta["name"] == checkpoint.meta["identity"] == IdentityEncoder.name
+    assert checkpoint.meta["origin"] == "dlib_face_recognition_resnet_model_v1.dat"
+    assert len(checkpoint.meta["origin_sha256"]) == 64
+    assert checkpoint.tensors["mean"].shape == (128,) and checkpoint.tensors["mean"].dtype == torch.float32
