@@ -8,6 +8,7 @@ display matrix (rotation, mirror) and the sample aspect are applied. Faces live 
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -156,6 +157,18 @@ class CropSpec:
 
     def resized(self, size: int) -> CropSpec:
         return CropSpec(size, self.template)
+
+    def to_json(self) -> str:
+        return json.dumps({"size": self.size, "template": self.template})
+
+    @staticmethod
+    def from_json(text: str) -> CropSpec:
+        """Raises ValueError, KeyError or TypeError for anything but five points and a side of 16 to 1024 pixels."""
+        raw = json.loads(text)
+        points = tuple((float(x), float(y)) for x, y in raw["template"])
+        if len(points) != 5 or not 16 <= int(raw["size"]) <= 1024 or not all(-2 < v < 3 for p in points for v in p):
+            raise ValueError(f"not a crop: {text}")
+        return CropSpec(int(raw["size"]), points)
 
 
 @dataclass(frozen=True)

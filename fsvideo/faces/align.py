@@ -1,0 +1,101 @@
+"""Aligned crops: the similarity that carries a face's five points onto the template, and antialiased warps.
+
+Training and swapping cut faces with this very code.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from fsvideo.types import Array, Crop, CropSpec, Image
+
+# The mediapipe mesh indices that make the five points: eyes as the middle of their corners (the iris follows the gaze,
+# the corners do not), nose tip, mouth corners; "right" is the person's right, at the image's left.
+_RIGHT_EYE, _LEFT_EYE, _NOSE, _MOUTH = (33, 133), (362, 263), 4, (61, 291)
+
+# The mesh's face oval, in order around the face, from the top of the forehead.
+OUTLINE = (
+    (10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288)
+    + (397, 365, 379, 378, 400, 377, 152, 148, 176, 149, 150, 136)
+    + (172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109)
+)
+
+
+def five_points(landmarks: Array) -> Array:
+    """(478, 2) mesh -> (5, 2) right eye, left eye, nose tip, right and left mouth corner."""
+    eyes = [landmarks[list(pair)].mean(0) for pair in (_RIGHT_EYE, _LEFT_EYE)]
+    return np.stack([*eyes, landmarks[_NOSE], landmarks[_MOUTH[0]], landmarks[_MOUTH[1]]]).astype(np.float32)
+
+
+def similarity(src: npt.ArrayLike, dst: npt.ArrayLike) -> Array:
+    """Least-squares similarity (scale, rotation, shift; Umeyama 1991) that maps points ``src`` to ``dst``, as 2 x 3.
+
+    Raises ValueError where the points of ``src`` coincide.
+    """
+    s, d = np.asarray(src, np.float64), np.asarray(dst, np.float64)
+    s_mean, d_mean = s.mean(0), d.mean(0)
+    s0, d0 = s - s_mean, d - d_mean
+    power = float((s0**2).sum())
+    if power < 1e-9:
+        raise ValueError("the points of a face coincide")
+    a = float((s0 * d0).sum()) / power
+    b = float((s0[:, 0] * d0[:, 1] - s0[:, 1] * d0[:, 0]).sum()) / power
+    linear = np.array([[a, -b], [b, a]])
+    return np.hstack([linear, (d_mean - linear @ s_mean)[:, None]]).astype(np.float32)
+
+
+def invert(matrix: Array) -> Array:
+    """The inverse of a 2 x 3 affine map."""
+    return cv2.invertAffineTransform(matrix.astype(np.float64)).astype(np.float32)
+
+
+def compose(outer: Array, inner: Array) -> Array:
+    """The 2 x 3 map that applies ``inner`` first, then ``outer``."""
+    full = np.vstack([inner, [0, 0, 1]]).astype(np.float64)
+    return (outer.astype(np.float64) @ full).astype(np.float32)
+
+
+def transform(matrix: Array, points: npt.ArrayLike) -> Array:
+    """Apply a 2 x 3 map to points (..., 2)."""
+    return (np.asarray(points, np.float32) @ matrix[:, :2].T + matrix[:, 2]).astype(np.float32)
+
+
+def scale_of(matrix: Array) -> float:
+    """Length of one source pixel after the map."""
+    return float(np.sqrt(abs(np.linalg.det(matrix[:, :2].astype(np.float64)))))
+
+
+def warp(image: npt.NDArray, matrix: Array, width: int, height: int, border: int = cv2.BORDER_REPLICATE) -> npt.NDArray:  # type: ignore[type-arg]
+    """Antialiased affine warp: out(matrix @ x) = image(x). uint8 or float32, H x W or H x W x C.
+
+    OpenCV's warp takes single samples, so faces larger than the crop would shimmer. Here only the part that is needed is
+    taken, blurred with the Gaussian that leaves what the smaller grid can hold, and then sampled.
+    """
+    matrix = matrix.astype(np.float64)
+    scale = scale_of(matrix)
+    flags = cv2.INTER_CUBIC if image.dtype == np.float32 or scale > 1 else cv2.INTER_LINEAR
+    if scale < 0.8:
+        sigma = 0.45 * float(np.sqrt(1 / scale**2 - 1))
+        corners = transform(
+            invert(matrix), [(-0.5, -0.5), (width - 0.5, -0.5), (-0.5, height - 0.5), (width - 0.5, height - 0.5)]
+        )
+        pad = int(np.ceil(3 * sigma)) + 2
+        h, w = image.shape[:2]
+        left, top = np.clip(np.floor(corners.min(0)).astype(int) - pad, 0, (w - 1, h - 1))
+        right, bottom = np.clip(np.ceil(corners.max(0)).astype(int) + pad + 1, (left + 1, top + 1), (w, h))
+        image = cv2.GaussianBlur(image[top:bottom, left:right], (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
+        matrix = compose(matrix, np.array([[1, 0, left], [0, 1, top]])).astype(np.float64)
+    return cv2.warpAffine(np.ascontiguousarray(image), matrix, (width, height), flags=flags, borderMode=border)
+
+
+def crop_matrix(points: Array, spec: CropSpec) -> Array:
+    """The 2 x 3 similarity from the picture's pixels to the crop's, for a face's five points (5, 2)."""
+    return similarity(points, spec.points)
+
+
+def crop(image: Image, points: Array, spec: CropSpec) -> Crop:
+    """Cut the aligned crop of the face with these five points; what lies outside the picture repeats its edge."""
+    matrix = crop_matrix(points, spec)
+    return Crop(warp(image, matrix, spec.size, spec.size), matrix)

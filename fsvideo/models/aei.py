@@ -1,0 +1,251 @@
+"""AEI-Net, the Adaptive Embedding Integration Network (FaceShifter, section 3.1).
+
+A U-Net reads the target's attributes at every scale, ``z_att``; a generator of AAD residual blocks (Adaptive Attentional
+Denormalization) grows the result from the source's identity ``z_id``, deciding at each place and level which of the two to follow.
+
+Two departures from the paper, both so that a network can grow from 64 to 256 pixels with its function unchanged:
+the RGB output is a sum over the levels of 64 pixels and up, and a network smaller than 256 reads its attributes from the
+picture enlarged twofold, so that every generator level but the 256 one has an attribute map of its own size.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+_FIRST_RGB = 64  # the smallest level that paints
+
+
+@dataclass(frozen=True)
+class AEIConfig:
+    """The sizes of an AEI-Net. ``att``/``gen``: channels of the map of 2, 4, 8 ... pixels, as wide as needed for 256.
+
+    ``size``: side of the crop it makes, a power of two from 64 (16 for tests); ``z_id``: length of the identity embedding.
+    """
+
+    size: int = 256
+    z_id: int = 128
+    att: tuple[int, ...] = (256, 192, 128, 64, 32, 16, 8)
+    gen: tuple[int, ...] = (256, 256, 256, 128, 64, 32, 24, 16)
+
+    @property
+    def levels(self) -> int:
+        """Number of generator levels, 2 pixels to ``size``."""
+        return self.size.bit_length() - 1
+
+    @property
+    def att_size(self) -> int:
+        """Side of the picture that the attributes encoder reads: twice the output's, at most what ``att`` reaches."""
+        return min(2 * self.size, 2 ** (len(self.att) + 1))
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self))
+
+    @staticmethod
+    def from_json(text: str) -> AEIConfig:
+        """Raises ValueError for anything but the sizes of an AEI-Net that fits in memory."""
+        raw = json.loads(text)
+        config = AEIConfig(int(raw["size"]), int(raw["z_id"]), tuple(map(int, raw["att"])), tuple(map(int, raw["gen"])))
+        widths = (*config.att, *config.gen, config.z_id)
+        good_size = config.size in (16, 32, 64, 128, 256, 512)
+        if not good_size or not all(1 <= w <= 4096 for w in widths) or len(config.gen) < config.levels:
+            raise ValueError(f"not the sizes of an AEI-Net: {text}")
+        return config
+
+
+PRESETS = {
+    "compact": AEIConfig(),
+    "aei-256": AEIConfig(att=(1024, 1024, 512, 256, 128, 64, 32), gen=(1024, 1024, 1024, 1024, 512, 256, 128, 64)),
+    "tiny": AEIConfig(size=64, att=(16, 16, 16, 8, 8, 8, 8), gen=(16, 16, 16, 16, 8, 8, 8, 8)),
+}
+
+
+class AttributesEncoder(nn.Module):
+    """Multi-level attributes encoder: a U-Net whose decoder maps are ``z_att`` (paper, figure 3b).
+
+    Each step down is a strided 4x4 convolution, each step up a transposed one beside the skip. Group norm keeps a sample's
+    result independent of its batch; the first step has none, so that absolute brightness reaches the skip.
+    """
+
+    def __init__(self, config: AEIConfig) -> None:
+        super().__init__()
+        self.size = config.att_size
+        count = self.size.bit_length() - 2  # maps of 2 ... size/2 pixels
+        widths = config.att[:count]  # from the coarsest
+        self.down = nn.ModuleList()
+        for k in reversed(range(count)):
+            fan_in = 3 if k == count - 1 else widths[k + 1]
+            self.down.append(nn.Conv2d(fan_in, widths[k], 4, 2, 1))
+        self.down_norm = nn.ModuleList([nn.Identity(), *(_norm(widths[k]) for k in reversed(range(count - 1)))])
+        self.up = nn.ModuleList()
+        self.up_norm = nn.ModuleList()
+        for k in range(1, count):
+            fan_in = widths[0] if k == 1 else 2 * widths[k - 1]
+            self.up.append(nn.ConvTranspose2d(fan_in, widths[k], 4, 2, 1))
+            self.up_norm.append(_norm(widths[k]))
+        self.channels = (widths[0], *(2 * w for w in widths[1:]))
+
+    def forward(self, target: Tensor) -> list[Tensor]:
+        """(N, 3, S, S) in [-1, 1] -> z_att, coarsest first: (N, channels[k], 2^(k+1), 2^(k+1))."""
+        if target.shape[-1] != self.size:
+            target = F.interpolate(target, size=(self.size, self.size), mode="bilinear", align_corners=False)
+        skips = []
+        h = target
+        for conv, norm in zip(self.down, self.down_norm, strict=True):
+            h = F.leaky_relu(norm(conv(h)), 0.1)
+            skips.append(h)
+        z_att = [skips.pop()]
+        for conv, norm in zip(self.up, self.up_norm, strict=True):
+            h = F.leaky_relu(norm(conv(z_att[-1])), 0.1)
+            z_att.append(torch.cat([h, skips.pop()], 1))
+        return z_att
+
+
+class AAD(nn.Module):
+    """Adaptive Attentional Denormalization of an already instance-normalised map (paper, equations 2 to 4)."""
+
+    def __init__(self, channels: int, z_att: int, z_id: int) -> None:
+        super().__init__()
+        self.att = nn.Conv2d(z_att, 2 * channels, 1)  # gamma_att, beta_att
+        self.id = nn.Linear(z_id, 2 * channels)  # gamma_id, beta_id
+        self.mask = nn.Conv2d(channels, 1, 1)
+        for modulation in (self.att, self.id):  # start as the plain normalised map
+            nn.init.ones_(modulation.bias[:channels])
+            nn.init.zeros_(modulation.bias[channels:])
+
+    def forward(self, h_bar: Tensor, z_att: Tensor, z_id: Tensor) -> Tensor:
+        gamma_att, beta_att = self.modulation(z_att, h_bar.shape[-1]).chunk(2, 1)
+        gamma_id, beta_id = self.id(z_id)[..., None, None].chunk(2, 1)
+        m = torch.sigmoid(self.mask(h_bar))
+        a = torch.addcmul(beta_att, gamma_att, h_bar)
+        i = torch.addcmul(beta_id, gamma_id, h_bar)
+        return torch.lerp(a, i, m)  # (1 - M) A + M I
+
+    def modulation(self, z_att: Tensor, size: int) -> Tensor:
+        """gamma_att and beta_att; a 1x1 convolution commutes with enlarging, so the small map is convolved."""
+        out = self.att(z_att)
+        return out if out.shape[-1] == size else F.interpolate(out, size=(size, size), mode="bilinear", align_corners=False)
+
+
+class AADResBlk(nn.Module):
+    """Two times AAD, ReLU, 3x3 convolution; AAD, ReLU, 1x1 convolution on the skip where widths differ."""
+
+    def __init__(self, c_in: int, c_out: int, z_att: int, z_id: int) -> None:
+        super().__init__()
+        self.aad1 = AAD(c_in, z_att, z_id)
+        self.conv1 = nn.Conv2d(c_in, c_out, 3, 1, 1)
+        self.aad2 = AAD(c_out, z_att, z_id)
+        self.conv2 = nn.Conv2d(c_out, c_out, 3, 1, 1)
+        self.aad3 = AAD(c_in, z_att, z_id) if c_in != c_out else None
+        self.conv3 = nn.Conv2d(c_in, c_out, 1) if c_in != c_out else None
+
+    def forward(self, h: Tensor, z_att: Tensor, z_id: Tensor) -> Tensor:
+        h_bar = F.instance_norm(h)
+        x = self.conv1(F.relu(self.aad1(h_bar, z_att, z_id)))
+        x = self.conv2(F.relu(self.aad2(F.instance_norm(x), z_att, z_id)))
+        if self.aad3 is not None and self.conv3 is not None:
+            h = self.conv3(F.relu(self.aad3(h_bar, z_att, z_id)))
+        return x + h
+
+
+class AEINet(nn.Module):
+    """Attributes encoder and AAD generator: ``y_hat, z_att = net(target, z_id)``."""
+
+    def __init__(self, config: AEIConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.attributes = AttributesEncoder(config)
+        gen, levels = config.gen, config.levels
+        self.start = nn.Linear(config.z_id, gen[0] * 4)
+        self.blocks = nn.ModuleList()
+        self.rgb = nn.ModuleDict()
+        for k in range(levels):
+            z_att = self.attributes.channels[min(k, len(self.attributes.channels) - 1)]
+            self.blocks.append(AADResBlk(gen[max(k - 1, 0)], gen[k], z_att, config.z_id))
+            if 2 ** (k + 1) >= min(_FIRST_RGB, config.size):
+                self.rgb[str(2 ** (k + 1))] = nn.Conv2d(gen[k], 3, 3, 1, 1)
+        self.apply(_init)
+        for paint in self.rgb.values():  # start grey, not saturated
+            paint.weight.data.mul_(0.2)
+
+    def forward(self, target: Tensor, z_id: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """target (N, 3, S, S) in [-1, 1], z_id (N, D) unit length -> y_hat (N, 3, S, S) in [-1, 1], z_att."""
+        z_att = self.attributes(target)
+        return self.generate(z_att, z_id), z_att
+
+    def generate(self, z_att: list[Tensor], z_id: Tensor) -> Tensor:
+        """Attributes and identity -> y_hat (N, 3, S, S) in [-1, 1]."""
+        z_id = z_id * z_id.shape[-1] ** 0.5  # a unit vector's components are small: bring them to unit variance
+        h = self.start(z_id).unflatten(1, (-1, 2, 2))
+        rgb: Tensor | None = None
+        for k, block in enumerate(self.blocks):
+            if k > 0:
+                h = F.interpolate(h, scale_factor=2.0, mode="bilinear", align_corners=False)
+            h = block(h, z_att[min(k, len(z_att) - 1)], z_id)
+            side = str(2 ** (k + 1))
+            if side in self.rgb:
+                painted = self.rgb[side](F.leaky_relu(h, 0.1))
+                if rgb is not None:
+                    rgb = F.interpolate(rgb, scale_factor=2.0, mode="bilinear", align_corners=False)
+                rgb = painted if rgb is None else rgb + painted
+        assert rgb is not None
+        return torch.tanh(rgb)
+
+
+def grow(net: AEINet, size: int) -> AEINet:
+    """A net for crops of twice ``net``'s side or more that at first paints what ``net`` paints, enlarged.
+
+    New output layers start at zero. A new first step of the attributes encoder hands the picture on at half size, shifted to
+    be positive so that its ReLU leaves it alone, and the old first step is made to expect that.
+    """
+    while net.config.size < size:
+        net = _grow_once(net)
+    return net
+
+
+def _grow_once(old: AEINet) -> AEINet:
+    config = AEIConfig(old.config.size * 2, old.config.z_id, old.config.att, old.config.gen)
+    new = AEINet(config)
+    state = dict(old.state_dict())
+    deeper = new.attributes.size > old.attributes.size
+    if deeper:  # the steps down are listed from the finest: make room for one in front
+        state = {_shift(k): v for k, v in state.items()}
+    fresh = new.state_dict()
+    first = state.pop("attributes.down.1.weight") if deeper else None
+    fresh.update({k: v for k, v in state.items() if k in fresh and fresh[k].shape == v.shape})
+    new.load_state_dict(fresh)
+    with torch.no_grad():
+        if first is not None:
+            half, then = new.attributes.down[0], new.attributes.down[1]
+            half.weight[:3] = 0
+            for c in range(3):
+                half.weight[c, c, 1:3, 1:3] = 0.25
+            half.bias[:3] = 1.0
+            then.weight[:] = 0
+            then.weight[:, :3] = first
+            then.bias -= first.sum((1, 2, 3))
+        last = new.rgb[str(config.size)]
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+    return new
+
+
+def _shift(key: str) -> str:
+    for part in ("attributes.down.", "attributes.down_norm."):
+        if key.startswith(part):
+            index, rest = key[len(part) :].split(".", 1)
+            return f"{part}{int(index) + 1}.{rest}"
+    return key
+
+
+def _norm(channels: int) -> nn.GroupNorm:
+    return nn.GroupNorm(max(1, channels // 16), channels)
+
+
+def _init(module: nn.Module) -> None:
+    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+        nn.init.xavier_normal_(module.weight)

@@ -1,0 +1,215 @@
+"""Training crops: cut from photos once, kept as shards of JPEG bytes beside their facts, held in memory as uint8.
+
+A data folder holds, for every 512 input files, ``NNNN.bin`` (the crops' JPEG bytes, end to end) and ``NNNN.npz`` (offsets,
+five points, pose, sharpness, file names, reasons of what was left out), and ``embeddings.npy`` (raw, one row a crop).
+A shard appears by rename when it is whole, so a cut run goes on where it was.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from fsvideo.faces.align import crop, warp
+from fsvideo.faces.detect import FaceFinder
+from fsvideo.types import Array, Box, CropSpec, Face, FsvideoError, Image
+
+PHOTOS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+_FILES_A_SHARD = 512
+_MIN_FACE, _MAX_YAW, _MAX_PITCH, _MIN_SHARPNESS = 64.0, 65.0, 45.0, 8.0
+
+
+@dataclass(frozen=True)
+class Cut:
+    """One training crop and its facts."""
+
+    rgb: Image
+    points: Array  # (5, 2) in pixels of the crop
+    pose: Array
+    sharpness: float
+    file: str
+
+
+@dataclass(frozen=True)
+class FaceData:
+    """All crops of a folder in memory. ``rgb`` (N, S, S, 3) uint8; ``embeddings`` (N, D) raw, as the encoder gave them."""
+
+    rgb: Image
+    points: Array
+    pose: Array
+    files: npt.NDArray[np.str_]
+    embeddings: Array
+
+    def __len__(self) -> int:
+        return len(self.rgb)
+
+
+def photos(inputs: Sequence[Path]) -> list[Path]:
+    """The photo files under these files and folders, in a fixed order."""
+    found: set[Path] = set()
+    for path in inputs:
+        if not path.exists():
+            raise FsvideoError(f"{path}: no such file or folder", "give photos or folders of photos with --input")
+        found.update(p for p in (path.rglob("*") if path.is_dir() else [path]) if p.suffix.lower() in PHOTOS)
+    return sorted(found)
+
+
+def align(
+    inputs: Sequence[Path],
+    output: Path,
+    models: tuple[bytes, bytes],
+    spec: CropSpec,
+    workers: int,
+    advance: Callable[[int], None] = lambda files: None,
+) -> Counter[str]:
+    """Cut every photo's largest face into shards under ``output``; returns how many were kept and why others were not.
+
+    ``models``: detector and landmarker bytes (FaceFinder's). ``advance`` is told of every shard's number of files.
+    """
+    files = photos(inputs)
+    if not files:
+        raise FsvideoError(f"no photos under {', '.join(map(str, inputs))}", f"known types: {' '.join(PHOTOS)}")
+    output.mkdir(parents=True, exist_ok=True)
+    shards = [(i, files[at : at + _FILES_A_SHARD]) for i, at in enumerate(range(0, len(files), _FILES_A_SHARD))]
+    counts: Counter[str] = Counter()
+    with ProcessPoolExecutor(workers, get_context("spawn"), _start_worker, (models, spec)) as pool:
+        for shard, reasons in zip(
+            shards, pool.map(_cut_shard, [output / f"{i:04d}" for i, _ in shards], [f for _, f in shards]), strict=True
+        ):
+            counts.update(reasons)
+            advance(len(shard[1]))
+    return counts
+
+
+def load(folder: Path, size: int, every: int = 1) -> FaceData:
+    """Decode a data folder at ``size`` pixels. Raises FsvideoError where the folder holds no shards or no embeddings."""
+    parts = [np.load(p) for p in sorted(folder.glob("[0-9]*.npz"))]
+    if not parts or not (folder / "embeddings.npy").is_file():
+        raise FsvideoError(f"{folder}: not a folder of training crops", f"make one: fsvideo align --output {folder}")
+    stored = np.concatenate([p["size"].reshape(1) for p in parts])
+    points = np.concatenate([p["points"] for p in parts]) * (size / float(stored[0]))
+    crops = np.stack([_shrink(rgb, size) for rgb in _crops(folder)])
+    return FaceData(
+        crops[::every],
+        points.astype(np.float32)[::every],
+        np.concatenate([p["pose"] for p in parts])[::every],
+        np.concatenate([p["files"] for p in parts])[::every],
+        np.load(folder / "embeddings.npy")[::every],
+    )
+
+
+def embed(folder: Path, encode: Callable[[Image], Array], batch: int = 32) -> None:
+    """Write ``embeddings.npy``: ``encode`` takes (N, S, S, 3) uint8 crops and returns (N, D) raw embeddings."""
+    rows, pending = [], []
+    for rgb in _crops(folder):
+        pending.append(rgb)
+        if len(pending) == batch:
+            rows.append(encode(np.stack(pending)))
+            pending = []
+    if pending:
+        rows.append(encode(np.stack(pending)))
+    part = folder / "embeddings.part.npy"
+    np.save(part, np.concatenate(rows).astype(np.float32))
+    os.replace(part, folder / "embeddings.npy")
+
+
+def _crops(folder: Path) -> Iterator[Image]:
+    for facts in sorted(folder.glob("[0-9]*.npz")):
+        blob = np.fromfile(facts.with_suffix(".bin"), np.uint8)
+        ends = np.load(facts)["ends"]
+        for begin, end in zip(np.concatenate([[0], ends[:-1]]), ends, strict=True):
+            yield cv2.imdecode(blob[begin:end], cv2.IMREAD_COLOR_RGB)
+
+
+def _shrink(rgb: Image, size: int) -> Image:
+    return rgb if len(rgb) == size else cv2.resize(rgb, (size, size), interpolation=cv2.INTER_AREA)
+
+
+_worker: tuple[FaceFinder, CropSpec]  # one a process, set when the process starts
+
+
+def _start_worker(models: tuple[bytes, bytes], spec: CropSpec) -> None:
+    global _worker
+    cv2.setNumThreads(1)
+    _worker = FaceFinder(*models), spec
+
+
+def _cut_shard(stem: Path, files: list[Path]) -> Counter[str]:
+    facts = stem.with_suffix(".npz")
+    if facts.is_file() and stem.with_suffix(".bin").is_file():
+        return Counter({str(k): int(v) for k, v in zip(*(np.load(facts)[n] for n in ("reasons", "counts")), strict=True)})
+    finder, spec = _worker
+    results = [cut(finder, spec, file) for file in files]
+    cuts = [r for r in results if isinstance(r, Cut)]
+    reasons = Counter("kept" if isinstance(r, Cut) else r for r in results)
+    blobs = [_jpeg(c.rgb) for c in cuts]
+    part = stem.with_suffix(".bin.part")
+    part.write_bytes(b"".join(blobs))
+    os.replace(part, stem.with_suffix(".bin"))
+    part = stem.with_suffix(".part.npz")
+    np.savez(
+        part,
+        size=np.int64(spec.size),
+        ends=np.cumsum([len(b) for b in blobs], dtype=np.int64),
+        points=np.array([c.points for c in cuts], np.float32).reshape(-1, 5, 2),
+        pose=np.array([c.pose for c in cuts], np.float32).reshape(-1, 3),
+        sharpness=np.array([c.sharpness for c in cuts], np.float32),
+        files=np.array([c.file for c in cuts], dtype=np.str_),
+        reasons=np.array(list(reasons)),
+        counts=np.array(list(reasons.values())),
+    )
+    os.replace(part, facts)
+    return reasons
+
+
+def cut(finder: FaceFinder, spec: CropSpec, file: Path) -> Cut | str:
+    """The training crop of a photo's largest face, or the reason why there is none."""
+    image = cv2.imread(str(file), cv2.IMREAD_COLOR_RGB)
+    if image is None:
+        return "unreadable"
+    faces = finder.find(image)
+    if not faces:
+        return "no face"
+    face = faces[0]
+    if reason := _unfit(face):
+        return reason
+    made = crop(image, face.points, spec)
+    sharpness = float(cv2.Laplacian(cv2.cvtColor(_shrink(made.rgb, 128), cv2.COLOR_RGB2GRAY), cv2.CV_32F).var())
+    if sharpness < _MIN_SHARPNESS:
+        return "blurred"
+    rgb = _fade_border(made.rgb, made.matrix, Box(0, 0, image.shape[1], image.shape[0]))
+    points = face.points @ made.matrix[:, :2].T + made.matrix[:, 2]
+    return Cut(rgb, points.astype(np.float32), face.pose, sharpness, str(file))
+
+
+def _unfit(face: Face) -> str:
+    if float(np.sqrt(np.prod(face.box[2:] - face.box[:2]))) < _MIN_FACE:
+        return "too small"
+    if abs(face.pose[0]) > _MAX_YAW or abs(face.pose[1]) > _MAX_PITCH:
+        return "extreme pose"
+    return ""
+
+
+def _fade_border(rgb: Image, matrix: Array, picture: Box) -> Image:
+    """Blur what the crop repeats from the picture's edge, so that nothing learns stripes."""
+    size = len(rgb)
+    inside = warp(np.ones((picture.height, picture.width), np.float32), matrix, size, size, cv2.BORDER_CONSTANT)
+    inside = np.clip(cv2.GaussianBlur(cv2.erode(inside, np.ones((5, 5))), (0, 0), size / 100), 0, 1)[..., None]
+    if inside.min() > 0.99:
+        return rgb
+    soft = cv2.GaussianBlur(rgb, (0, 0), size / 12, borderType=cv2.BORDER_REFLECT)
+    return (rgb * inside + soft * (1 - inside)).astype(np.uint8)
+
+
+def _jpeg(rgb: Image) -> bytes:
+    options = [cv2.IMWRITE_JPEG_QUALITY, 95, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
+    return bytes(cv2.imencode(".jpg", rgb[..., ::-1], options)[1])

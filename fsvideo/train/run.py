@@ -1,0 +1,112 @@
+"""A run folder: its settings, metrics and checkpoints, and how a run is stopped and taken up again."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from fsvideo.types import FsvideoError, Image
+
+
+class Stop:
+    """True once Ctrl-C or SIGTERM came: the loop then saves and ends."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def __bool__(self) -> bool:
+        return self.asked
+
+    def ask(self, number: int, frame: FrameType | None) -> None:
+        self.asked = True
+
+
+@contextmanager
+def stoppable() -> Iterator[Stop]:
+    """Within it, the first Ctrl-C or SIGTERM only sets the flag; the handlers before it come back at the end."""
+    stop = Stop()
+    before = {s: signal.signal(s, stop.ask) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class RunFolder:
+    """Where one run keeps what it makes: ``metrics.jsonl``, ``state.pt``, ``samples/``, weights."""
+
+    def __init__(self, path: Path, resume: bool) -> None:
+        self.path = path
+        self.state_file = path / "state.pt"
+        if self.state_file.exists() and not resume:
+            raise FsvideoError(f"{path}: holds a run already", "go on with --resume, or choose another --output")
+        if resume and not self.state_file.exists():
+            raise FsvideoError(f"{path}: no run to resume here", "start one without --resume")
+        (path / "samples").mkdir(parents=True, exist_ok=True)
+        self._started = time.monotonic()
+
+    def minutes(self) -> float:
+        """Minutes since this process took up the run."""
+        return (time.monotonic() - self._started) / 60
+
+    def log(self, **values: float) -> None:
+        """Append one line to metrics.jsonl."""
+        with (self.path / "metrics.jsonl").open("a") as file:
+            file.write(json.dumps({k: round(float(v), 6) for k, v in values.items()}) + "\n")
+
+    def save_state(self, state: dict[str, Any]) -> None:
+        """Replace the checkpoint, whole or not at all."""
+        part = self.state_file.with_suffix(".part")
+        with part.open("wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, self.state_file)
+
+    def load_state(self) -> dict[str, Any]:
+        """The checkpoint; only tensors and plain values are ever unpickled."""
+        state: dict[str, Any] = torch.load(self.state_file, map_location="cpu", weights_only=True)
+        return state
+
+    def save_samples(self, step: int, columns: list[Tensor]) -> None:
+        """A PNG whose rows are samples and whose columns are these batches (N, 3, S, S) in [-1, 1]."""
+        grid = torch.cat([torch.cat(list(c), 1) for c in columns], 2)
+        cv2.imwrite(str(self.path / "samples" / f"{step:07d}.png"), to_image(grid)[..., ::-1])
+
+
+def to_image(x: Tensor) -> Image:
+    """(3, H, W) in [-1, 1] -> (H, W, 3) uint8."""
+    scaled = (x.detach().float().cpu().permute(1, 2, 0) * 127.5 + 127.5).round().clamp(0, 255)
+    return np.asarray(scaled.numpy(), np.uint8)
+
+
+def to_tensor(rgb: Image, device: torch.device) -> Tensor:
+    """(N, S, S, 3) uint8 -> (N, 3, S, S) float in [-1, 1]."""
+    return torch.from_numpy(rgb).to(device).permute(0, 3, 1, 2).float().div_(127.5).sub_(1).contiguous()
+
+
+class Ema:
+    """Exponential moving average of a net's parameters; early on a shorter memory, so that the start is forgotten."""
+
+    def __init__(self, net: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.values = {k: v.detach().clone() for k, v in net.state_dict().items()}
+
+    @torch.no_grad()
+    def update(self, net: nn.Module, step: int) -> None:
+        weight = 1 - min(self.decay, (1 + step) / (10 + step))
+        for k, v in net.state_dict().items():
+            self.values[k].lerp_(v, weight)
