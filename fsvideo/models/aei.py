@@ -1,11 +1,12 @@
 """AEI-Net, the Adaptive Embedding Integration Network (FaceShifter, section 3.1).
 
-A U-Net reads the target's attributes at every scale, ``z_att``; a generator of AAD residual blocks (Adaptive Attentional
-Denormalization) grows the result from the source's identity ``z_id``, deciding at each place and level which of the two to follow.
+A U-Net reads the target's attributes at every scale, ``z_att``; a generator of AAD residual blocks (Adaptive
+Attentional Denormalization) grows the result from the source's identity ``z_id``, deciding at each place and level
+which of the two to follow.
 
 Two departures from the paper, both so that a network can grow from 64 to 256 pixels with its function unchanged:
-the RGB output is a sum over the levels of 64 pixels and up, and a network smaller than 256 reads its attributes from the
-picture enlarged twofold, so that every generator level but the 256 one has an attribute map of its own size.
+the RGB output is a sum over the levels of 64 pixels and up, and a network smaller than 256 reads its attributes from
+the picture enlarged twofold, so that every generator level but the 256 one has an attribute map of its own size.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _FIRST_RGB = 64  # the smallest level that paints
 class AEIConfig:
     """The sizes of an AEI-Net. ``att``/``gen``: channels of the map of 2, 4, 8 ... pixels, as wide as needed for 256.
 
-    ``size``: side of the crop it makes, a power of two from 64 (16 for tests); ``z_id``: length of the identity embedding.
+    ``size``: side of the crop it makes, a power of two from 64 (16 for tests); ``z_id``: length of the embedding.
     """
 
     size: int = 256
@@ -67,8 +68,8 @@ PRESETS = {
 class AttributesEncoder(nn.Module):
     """Multi-level attributes encoder: a U-Net whose decoder maps are ``z_att`` (paper, figure 3b).
 
-    Each step down is a strided 4x4 convolution, each step up a transposed one beside the skip. Group norm keeps a sample's
-    result independent of its batch; the first step has none, so that absolute brightness reaches the skip.
+    Each step down is a strided 4x4 convolution, each step up a transposed one beside the skip. Group norm keeps a
+    sample's result independent of its batch; the first step has none, so that absolute brightness reaches the skip.
     """
 
     def __init__(self, config: AEIConfig) -> None:
@@ -114,8 +115,8 @@ class AAD(nn.Module):
         self.id = nn.Linear(z_id, 2 * channels)  # gamma_id, beta_id
         self.mask = nn.Conv2d(channels, 1, 1)
         for modulation in (self.att, self.id):  # start as the plain normalised map
-            nn.init.ones_(modulation.bias[:channels])
-            nn.init.zeros_(modulation.bias[channels:])
+            nn.init.ones_(modulation.get_parameter("bias")[:channels])
+            nn.init.zeros_(modulation.get_parameter("bias")[channels:])
 
     def forward(self, h_bar: Tensor, z_att: Tensor, z_id: Tensor) -> Tensor:
         gamma_att, beta_att = self.modulation(z_att, h_bar.shape[-1]).chunk(2, 1)
@@ -128,7 +129,11 @@ class AAD(nn.Module):
     def modulation(self, z_att: Tensor, size: int) -> Tensor:
         """gamma_att and beta_att; a 1x1 convolution commutes with enlarging, so the small map is convolved."""
         out = self.att(z_att)
-        return out if out.shape[-1] == size else F.interpolate(out, size=(size, size), mode="bilinear", align_corners=False)
+        return (
+            out
+            if out.shape[-1] == size
+            else F.interpolate(out, size=(size, size), mode="bilinear", align_corners=False)
+        )
 
 
 class AADResBlk(nn.Module):
@@ -170,7 +175,7 @@ class AEINet(nn.Module):
                 self.rgb[str(2 ** (k + 1))] = nn.Conv2d(gen[k], 3, 3, 1, 1)
         self.apply(_init)
         for paint in self.rgb.values():  # start grey, not saturated
-            paint.weight.data.mul_(0.2)
+            paint.get_parameter("weight").data.mul_(0.2)
 
     def forward(self, target: Tensor, z_id: Tensor) -> tuple[Tensor, list[Tensor]]:
         """target (N, 3, S, S) in [-1, 1], z_id (N, D) unit length -> y_hat (N, 3, S, S) in [-1, 1], z_att."""
@@ -197,11 +202,15 @@ class AEINet(nn.Module):
 
 
 def grow(net: AEINet, size: int) -> AEINet:
-    """A net for crops of twice ``net``'s side or more that at first paints what ``net`` paints, enlarged.
+    """A net for crops of ``size`` that at first paints what ``net`` paints, enlarged. Raises ValueError if it cannot.
 
-    New output layers start at zero. A new first step of the attributes encoder hands the picture on at half size, shifted to
-    be positive so that its ReLU leaves it alone, and the old first step is made to expect that.
+    New output layers start at zero. The attributes encoder gets one more step down in front, at 128 pixels: it hands
+    the picture on at half size and the old first step reads that.
     """
+    if net.config.size < _FIRST_RGB or size > 2 ** len(net.config.gen):
+        raise ValueError(
+            f"an AEI-Net of {net.config.size} pixels and {len(net.config.gen)} levels does not grow to {size}"
+        )
     while net.config.size < size:
         net = _grow_once(net)
     return net
@@ -214,24 +223,45 @@ def _grow_once(old: AEINet) -> AEINet:
     deeper = new.attributes.size > old.attributes.size
     if deeper:  # the steps down are listed from the finest: make room for one in front
         state = {_shift(k): v for k, v in state.items()}
-    fresh = new.state_dict()
-    first = state.pop("attributes.down.1.weight") if deeper else None
-    fresh.update({k: v for k, v in state.items() if k in fresh and fresh[k].shape == v.shape})
-    new.load_state_dict(fresh)
+        del state["attributes.down.1.weight"], state["attributes.down.1.bias"]
+    new.load_state_dict({**new.state_dict(), **state})
     with torch.no_grad():
-        if first is not None:
-            half, then = new.attributes.down[0], new.attributes.down[1]
-            half.weight[:3] = 0
-            for c in range(3):
-                half.weight[c, c, 1:3, 1:3] = 0.25
-            half.bias[:3] = 1.0
-            then.weight[:] = 0
-            then.weight[:, :3] = first
-            then.bias -= first.sum((1, 2, 3))
-        last = new.rgb[str(config.size)]
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
+        if deeper:
+            _read_through(old.attributes.down[0], new.attributes)
+        for p in new.rgb[str(config.size)].parameters():
+            nn.init.zeros_(p)
     return new
+
+
+def _read_through(first: nn.Module, attributes: AttributesEncoder) -> None:
+    """Make the two first steps down of ``attributes`` do what ``first``, the smaller net's first step, did.
+
+    Six channels of the new step carry the halved picture and its negative: leaky ReLU keeps their difference. The
+    second step has a group norm that the old first one had not. Offsets of plus and minus 8 in alternate channels
+    outweigh the signal (a standard deviation of 0.1 to 0.4) in the norm's statistics, which then hardly depend on the
+    picture, and its weight and bias undo them. Only the mean over a group's channels, which no group norm lets
+    through, is lost.
+    """
+    half, then, norm = attributes.down[0], attributes.down[1], attributes.down_norm[1]
+    assert isinstance(first, nn.Conv2d) and isinstance(half, nn.Conv2d) and isinstance(then, nn.Conv2d)
+    assert isinstance(norm, nn.GroupNorm) and first.bias is not None and half.bias is not None and then.bias is not None
+    if half.out_channels < 6:
+        raise ValueError(f"growing needs 6 channels in the attributes encoder's first step, not {half.out_channels}")
+    half.weight[:6] = 0
+    half.bias[:6] = 0
+    for c in range(3):  # the middle 2x2 of 4x4 taps: the mean of each square of four pixels
+        half.weight[c, c, 1:3, 1:3] = 0.25
+        half.weight[3 + c, c, 1:3, 1:3] = -0.25
+    then.weight[:] = 0
+    then.weight[:, :3] = first.weight / 1.1  # leaky_relu(x) - leaky_relu(-x) = 1.1 x at a slope of 0.1
+    then.weight[:, 3:6] = -first.weight / 1.1
+    offset = torch.full_like(first.bias, 8.0)
+    offset[1::2] *= -1
+    then.bias[:] = first.bias + offset
+    groups = then.bias.unflatten(0, (norm.num_groups, -1))
+    mean, std = groups.mean(1, keepdim=True), (groups.var(1, unbiased=False, keepdim=True) + norm.eps).sqrt()
+    norm.weight[:] = std.expand_as(groups).flatten()
+    norm.bias[:] = mean.expand_as(groups).flatten() - offset
 
 
 def _shift(key: str) -> str:

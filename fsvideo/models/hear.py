@@ -48,8 +48,8 @@ class HEARNet(nn.Module):
             nn.Conv2d(below + skip, skip, 3, 1, 1) for below, skip in zip(w[:0:-1], w[-2::-1], strict=True)
         )
         self.last = nn.Conv2d(w[0], 3, 3, 1, 1)
-        nn.init.zeros_(self.last.weight)
-        nn.init.zeros_(self.last.bias)
+        for p in self.last.parameters():
+            nn.init.zeros_(p)
 
     def forward(self, y_hat: Tensor, delta_y: Tensor) -> Tensor:
         """y_hat (N, 3, S, S) in [-1, 1], delta_y (N, 3, S, S) in [-2, 2] -> y (N, 3, S, S) in [-1, 1]."""

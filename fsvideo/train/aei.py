@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -79,7 +78,7 @@ class Pairs:
 
 
 def jitter(y: Tensor, generator: torch.Generator) -> Tensor:
-    """Shift by up to a 30th of the side and change gain and colour a little, the same for a batch's shift, each its own light.
+    """Shift a batch by up to a 30th of the side and change each picture's gain and colour a little.
 
     Stands between generator and recogniser, so that coloured specks in exact places do not pay.
     """
@@ -93,7 +92,7 @@ def jitter(y: Tensor, generator: torch.Generator) -> Tensor:
 
 
 class AEITrainer:
-    """Networks, optimisers and the two half steps. ``init``: an EMA state and its config to start from, grown to size."""
+    """Networks, optimisers and the two half steps. ``init``: averaged weights to start from, grown to size."""
 
     def __init__(
         self,
@@ -136,7 +135,9 @@ class AEITrainer:
         weights = {"id": s.w_id, "att": s.w_att, "rec": s.w_rec, "adv": s.w_adv}
         total = torch.stack([weights[k] * v for k, v in terms.items()]).sum()
         if not torch.isfinite(total):
-            raise FsvideoError(f"the loss is no longer finite at step {self.step}", "resume from the last checkpoint, with a lower lr")
+            raise FsvideoError(
+                f"the loss is no longer finite at step {self.step}", "resume from the last checkpoint, with a lower lr"
+            )
         self.opt.zero_grad(set_to_none=True)
         total.backward()
         self.opt.step()

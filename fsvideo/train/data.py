@@ -1,7 +1,8 @@
 """Training crops: cut from photos once, kept as shards of JPEG bytes beside their facts, held in memory as uint8.
 
-A data folder holds, for every 512 input files, ``NNNN.bin`` (the crops' JPEG bytes, end to end) and ``NNNN.npz`` (offsets,
-five points, pose, sharpness, file names, reasons of what was left out), and ``embeddings.npy`` (raw, one row a crop).
+A data folder holds, for every 512 input files, ``NNNN.bin`` (the crops' JPEG bytes, end to end) and ``NNNN.npz``
+(offsets, five points, pose, sharpness, file names, reasons of what was left out), and ``embeddings.npy`` (raw, one row
+a crop).
 A shard appears by rename when it is whole, so a cut run goes on where it was.
 """
 
@@ -41,7 +42,7 @@ class Cut:
 
 @dataclass(frozen=True)
 class FaceData:
-    """All crops of a folder in memory. ``rgb`` (N, S, S, 3) uint8; ``embeddings`` (N, D) raw, as the encoder gave them."""
+    """All crops of a folder in memory. ``rgb`` (N, S, S, 3) uint8; ``embeddings`` (N, D) raw."""
 
     rgb: Image
     points: Array
@@ -91,7 +92,7 @@ def align(
 
 
 def load(folder: Path, size: int, every: int = 1) -> FaceData:
-    """Decode a data folder at ``size`` pixels. Raises FsvideoError where the folder holds no shards or no embeddings."""
+    """Decode a data folder at ``size`` pixels. Raises FsvideoError where it holds no shards or no embeddings."""
     parts = [np.load(p) for p in sorted(folder.glob("[0-9]*.npz"))]
     if not parts or not (folder / "embeddings.npy").is_file():
         raise FsvideoError(f"{folder}: not a folder of training crops", f"make one: fsvideo align --output {folder}")
@@ -146,7 +147,9 @@ def _start_worker(models: tuple[bytes, bytes], spec: CropSpec) -> None:
 def _cut_shard(stem: Path, files: list[Path]) -> Counter[str]:
     facts = stem.with_suffix(".npz")
     if facts.is_file() and stem.with_suffix(".bin").is_file():
-        return Counter({str(k): int(v) for k, v in zip(*(np.load(facts)[n] for n in ("reasons", "counts")), strict=True)})
+        return Counter(
+            {str(k): int(v) for k, v in zip(*(np.load(facts)[n] for n in ("reasons", "counts")), strict=True)}
+        )
     finder, spec = _worker
     results = [cut(finder, spec, file) for file in files]
     cuts = [r for r in results if isinstance(r, Cut)]

@@ -38,3 +38,18 @@ def reconstruction(y: Tensor, target: Tensor, same: Tensor) -> Tensor:
     """
     each = (y - target).square().mean((1, 2, 3))
     return 0.5 * (each * same).mean()
+
+
+def change(y: Tensor, y_hat: Tensor, alpha: Tensor, same: Tensor) -> Tensor:
+    """|y - y_hat|, the mean over the batch, where AEI-Net's result is the best that is known.
+
+    That is outside the pasted occluder (``alpha``: (N, 1, S, S)) and not in pairs whose source is the target (``same``:
+    (N,) bool): there the answer is known, and a mean absolute difference would outweigh half a mean square everywhere.
+    """
+    each = ((y - y_hat).abs() * (1 - alpha)).mean((1, 2, 3))
+    return (each * ~same).mean()
+
+
+def occlusion(y: Tensor, wanted: Tensor, alpha: Tensor) -> Tensor:
+    """|y - wanted| under the pasted occluder, the mean over the batch; ``wanted``: y_hat with the occluder over it."""
+    return ((y - wanted).abs() * alpha).mean()

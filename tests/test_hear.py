@@ -1,0 +1,79 @@
+"""HEAR-Net: starts as the identity, sees both inputs, works at every size, refuses sizes that cannot be."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from fsvideo.models.hear import PRESETS, HEARConfig, HEARNet
+
+
+def pair(size: int, count: int = 2) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    y_hat, target = torch.rand(2, count, 3, size, size, generator=generator) * 2 - 1
+    return y_hat, target - y_hat
+
+
+@pytest.mark.parametrize("preset", sorted(PRESETS))
+@pytest.mark.parametrize("size", [64, 128, 256])
+def test_an_untrained_net_changes_nothing(preset: str, size: int) -> None:
+    y_hat, delta_y = pair(size, 1)
+    with torch.no_grad():
+        assert torch.equal(HEARNet(PRESETS[preset])(y_hat, delta_y), y_hat)
+
+
+def test_every_parameter_learns_once_the_last_layer_has_moved() -> None:
+    net = HEARNet(PRESETS["tiny"])
+    torch.nn.init.normal_(net.last.weight, std=0.05)
+    y_hat, delta_y = pair(32)
+    net(y_hat * 0.5, delta_y).square().sum().backward()
+    assert all(p.grad is not None and float(p.grad.abs().sum()) > 0 for p in net.parameters())
+
+
+def test_the_result_stays_in_range_and_follows_both_inputs() -> None:
+    net = HEARNet(PRESETS["tiny"])
+    torch.nn.init.normal_(net.last.weight, std=2)
+    y_hat, delta_y = pair(32)
+    with torch.no_grad():
+        y = net(y_hat, delta_y)
+        assert y.shape == y_hat.shape
+        assert float(y.abs().max()) == 1  # a wild net is cut off, not wrapped
+        assert not torch.equal(net(y_hat, delta_y * 0) - y_hat, y - y_hat)
+        assert torch.allclose(net(y_hat[1:], delta_y[1:]), y[1:], atol=1e-5)
+
+
+def test_it_can_learn_to_copy_what_the_error_shows() -> None:
+    """A few steps on one batch: half of the picture is to be the target's."""
+    torch.manual_seed(0)
+    net = HEARNet(PRESETS["tiny"])
+    y_hat, delta_y = pair(32)
+    delta_y[..., :16] = 0
+    opt = torch.optim.Adam(net.parameters(), 1e-2)
+    first = last = np.inf
+    for step in range(60):
+        loss = (net(y_hat, delta_y) - (y_hat + delta_y)).square().mean()
+        first, last = (loss.item() if step == 0 else first), loss.item()
+        opt.zero_grad()
+        loss.backward()
+        opt.step()
+    assert last < 0.1 * first
+
+
+def test_cost() -> None:
+    millions = {name: sum(p.numel() for p in HEARNet(c).parameters()) / 1e6 for name, c in PRESETS.items()}
+    assert 0.5 < millions["compact"] < 3
+    assert millions["tiny"] < 0.01
+
+
+def test_sizes_survive_a_round_trip() -> None:
+    for config in PRESETS.values():
+        assert HEARConfig.from_json(config.to_json()) == config
+
+
+@pytest.mark.parametrize(
+    "text", ['{"widths": [8]}', '{"widths": [8, 0]}', '{"widths": [8, 99999]}', '{"widths": [4,4,4,4,4,4,4,4,4]}']
+)
+def test_sizes_that_cannot_be_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="not the sizes"):
+        HEARConfig.from_json(text)
