@@ -127,7 +127,9 @@ def load_swapper(model: str, refine: bool, device: torch.device) -> Swapper:
             "take a file that `fsvideo train aei` wrote",
         ) from error
     if meta.get("identity") != encoder.name or spec.size != config.size:
-        raise WeightsError(f"{checkpoint.path}: made for another identity encoder or crop", f"this fsvideo has {encoder.name}")
+        raise WeightsError(
+            f"{checkpoint.path}: made for another identity encoder or crop", f"this fsvideo has {encoder.name}"
+        )
     refiner = _load_refiner(meta.get("refiner", ""), checkpoint.sha256) if refine else None
     modules = [m for m in (net, encoder, refiner) if m is not None]
     for module in modules:

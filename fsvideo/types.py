@@ -1,9 +1,9 @@
 """The values that pass between rooms, and the errors a user can cause.
 
-Everything here is plain data: importing this module pulls in numpy and nothing heavier.
+Everything here is plain data.
 Coordinates: *native* pixels are those of the decoded planes; *display* pixels are what a viewer sees after the
-display matrix (rotation, mirror) and the sample aspect are applied. Faces live in display pixels, planes in native ones;
-``MediaInfo.to_display`` maps one to the other. Pixel centres sit at integer coordinates.
+display matrix (rotation, mirror) and the sample aspect are applied. Faces live in display pixels, planes in native
+ones; ``MediaInfo.to_display`` maps one to the other. Pixel centres sit at integer coordinates.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ import json
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
-import numpy as np
-import numpy.typing as npt
+if TYPE_CHECKING:  # `fsvideo --help` reads this module: it stays free of imports that take a tenth of a second
+    import numpy as np
+    import numpy.typing as npt
 
-Array = npt.NDArray[np.float32]
-Image = npt.NDArray[np.uint8]
+Array: TypeAlias = "npt.NDArray[np.float32]"
+Image: TypeAlias = "npt.NDArray[np.uint8]"
 
 
 class FsvideoError(Exception):
@@ -74,6 +75,12 @@ class ColorTags:
     range: int = 0
 
 
+def _identity() -> Array:
+    import numpy as np
+
+    return np.eye(2, 3, dtype=np.float32)
+
+
 @dataclass(frozen=True)
 class MediaInfo:
     """What an input is, read from its headers; nothing here is trusted to count frames."""
@@ -98,7 +105,7 @@ class MediaInfo:
     interlaced: bool = False
     audio: tuple[str, ...] = ()  # one short description a stream, e.g. "aac 48 kHz stereo"
     subtitles: tuple[str, ...] = ()
-    to_display: Array = field(default_factory=lambda: np.eye(2, 3, dtype=np.float32))  # native -> display, 2 x 3
+    to_display: Array = field(default_factory=_identity)  # native -> display, 2 x 3
     display_width: int = 0
     display_height: int = 0
 
@@ -125,7 +132,9 @@ class Face:
     """One face in one frame, in display pixels."""
 
     box: Array  # (4,) left, top, right, bottom
-    points: Array  # (5, 2) centre of right eye's corners (image left), of left eye's, nose tip, mouth corners left, right
+    points: (
+        Array  # (5, 2) middles of the eyes' corners (image left first), nose tip, mouth corners
+    )
     landmarks: Array  # (478, 2) the mediapipe face mesh
     score: float  # detector confidence, 0..1
     pose: Array  # (3,) yaw, pitch, roll in degrees; 0 looks into the camera
@@ -153,6 +162,8 @@ class CropSpec:
     @property
     def points(self) -> Array:
         """(5, 2) template points in pixels of the crop; the crop spans [-0.5, size - 0.5]."""
+        import numpy as np
+
         return np.asarray(self.template, np.float32) * self.size - 0.5
 
     def resized(self, size: int) -> CropSpec:
@@ -204,3 +215,77 @@ class Identity:
 
     embedding: Array  # (D,)
     sources: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class SwapOptions:
+    """Everything `fsvideo swap` was asked for about one input; times in seconds, sizes in pixels."""
+
+    source: tuple[Path, ...]
+    input: Path
+    output: Path
+    faces: Literal["largest", "all", "reference"] = "largest"
+    reference: Path | None = None
+    start: float | None = None
+    end: float | None = None
+    model: str = "compact"
+    refine: bool = True
+    mask: str = "outline"
+    feather: float = 0.15  # parts of the face's width
+    smooth: float = 0.25  # seconds of the window that steadies points and colour; 0 is off
+    color: Literal["match", "keep"] = "match"
+    encoder: str | None = None  # None: what suits container and input
+    quality: int | None = None  # the encoder's own scale; None is its visually lossless value
+    preset: str | None = None
+    audio: Literal["copy", "none"] = "copy"
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    batch_size: int = 8
+    threads: int = 0  # 0: as many as there are cores
+    report: Path | None = None
+    compare: Path | None = None
+    preview: Path | None = None
+    no_face: Literal["copy", "fail"] = "copy"
+    overwrite: bool = False
+    keep_going: bool = False
+
+
+@dataclass(frozen=True)
+class Footage:
+    """What pass 1 found: the time of every frame in seconds, the tracks, the first frames of shots after cuts."""
+
+    times: npt.NDArray[np.float64]
+    tracks: list[Track]
+    cuts: list[int]
+
+
+@dataclass
+class SwapResult:
+    """What a run did; ``seconds`` is wall time."""
+
+    input: Path
+    output: Path | None
+    info: MediaInfo
+    footage: Footage
+    swapped_tracks: list[Track]
+    frames: int = 0
+    swapped_frames: int = 0
+    swapped_faces: int = 0
+    seconds: float = 0.0
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def people(self) -> int:
+        return len({t.person for t in self.footage.tracks})
+
+
+class Ui(Protocol):
+    """What a run tells while it works. Every method may be called often and must be quick."""
+
+    def stage(self, name: str, total: int) -> None:
+        """A new stage begins; ``total`` frames are expected, 0 if unknown."""
+
+    def advance(self, frames: int = 1) -> None:
+        """So many frames of the stage are done."""
+
+    def note(self, text: str) -> None:
+        """One line a user should see."""

@@ -18,17 +18,23 @@ ROOT = Path(__file__).resolve().parents[1]
 # A room may import from rooms with a smaller number, and from itself. Rooms on one floor do not know each other.
 FLOOR = {
     "types": 0,
+    "console": 1,
+    "flow": 1,
     "media": 1,
     "faces": 1,
     "models": 1,
     "weights": 1,
     "swapper": 2,
-    "pipeline": 3,
+    "casting": 3,
+    "render": 3,
     "train": 3,
-    "evaluate": 4,
-    "doctor": 4,
-    "cli": 5,
-    "__main__": 6,
+    "report": 4,
+    "pipeline": 5,
+    "evaluate": 6,
+    "doctor": 6,
+    "summary": 6,
+    "cli": 7,
+    "__main__": 8,
 }
 HEAVY = {"torch", "cv2", "av", "mediapipe", "kornia", "onnxruntime", "openvino"}
 BROUGHT_BY = {"cv2": "mediapipe"}  # packages that another dependency is relied on to install

@@ -16,11 +16,13 @@ from fsvideo.types import Array, Crop, CropSpec, Image
 _RIGHT_EYE, _LEFT_EYE, _NOSE, _MOUTH = (33, 133), (362, 263), 4, (61, 291)
 
 # The mesh's face oval, in order around the face, from the top of the forehead.
+# fmt: off
 OUTLINE = (
-    (10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288)
-    + (397, 365, 379, 378, 400, 377, 152, 148, 176, 149, 150, 136)
-    + (172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109)
+    10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288,
+    397, 365, 379, 378, 400, 377, 152, 148, 176, 149, 150, 136,
+    172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109,
 )
+# fmt: on
 
 
 def five_points(landmarks: Array) -> Array:
@@ -70,8 +72,8 @@ def scale_of(matrix: Array) -> float:
 def warp(image: npt.NDArray, matrix: Array, width: int, height: int, border: int = cv2.BORDER_REPLICATE) -> npt.NDArray:  # type: ignore[type-arg]
     """Antialiased affine warp: out(matrix @ x) = image(x). uint8 or float32, H x W or H x W x C.
 
-    OpenCV's warp takes single samples, so faces larger than the crop would shimmer. Here only the part that is needed is
-    taken, blurred with the Gaussian that leaves what the smaller grid can hold, and then sampled.
+    OpenCV's warp takes single samples, so faces larger than the crop would shimmer. Here only the part that is needed
+    is taken, blurred with the Gaussian that leaves what the smaller grid can hold, and then sampled.
     """
     matrix = matrix.astype(np.float64)
     scale = scale_of(matrix)

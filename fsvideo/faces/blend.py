@@ -6,9 +6,12 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from fsvideo.faces.align import invert, scale_of, transform, warp
 from fsvideo.types import Array, Box
+
+Floats = npt.NDArray[np.float64]
 
 _SAME = 6.0  # levels of change under which the target's own detail is fully kept
 _GRAIN = 2.5  # robust standard deviations of fine detail that count as grain
@@ -16,15 +19,13 @@ _GRAIN = 2.5  # robust standard deviations of fine detail that count as grain
 
 @dataclass
 class ColorMatch:
-    """Brings the swapped face to the target's mean colour and contrast, by figures averaged over ``seconds`` of a track.
+    """Brings the swapped face to the target's mean colour and contrast, by figures averaged over ``seconds``.
 
-    The network sees the target's light; what is left is a slow cast. Averaging keeps it from flickering.
+    One a track. The network sees the target's light; what is left is a slow cast. Averaging keeps it from flickering.
     """
 
     seconds: float = 0.5
-    _gain: Array | None = None
-    _offset: Array | None = None
-    _time: float = 0.0
+    _state: tuple[Floats, Floats, float] | None = None  # gain, offset, time in seconds
 
     def __call__(self, swapped: Array, target: Array, mask: Array, time: float) -> Array:
         """Crops (S, S, 3) on the 0..255 scale, mask (S, S), time in seconds -> the matched crop."""
@@ -36,14 +37,12 @@ class ColorMatch:
         gain = np.clip(std_t / np.maximum(std_y, 1), 0.8, 1.25)
         gain = np.full(3, gain.mean())  # one contrast for all channels: separate ones tint the shadows
         offset = mean_t - gain * mean_y
-        if self._gain is None or self._offset is None or self.seconds <= 0:
-            self._gain, self._offset = gain, offset
-        else:
-            keep = float(np.exp(-max(0.0, time - self._time) / self.seconds))
-            self._gain = keep * self._gain + (1 - keep) * gain
-            self._offset = keep * self._offset + (1 - keep) * offset
-        self._time = time
-        return (swapped * self._gain + self._offset).astype(np.float32)
+        if self._state is not None and self.seconds > 0:
+            old_gain, old_offset, before = self._state
+            keep = float(np.exp(-max(0.0, time - before) / self.seconds))
+            gain, offset = keep * old_gain + (1 - keep) * gain, keep * old_offset + (1 - keep) * offset
+        self._state = gain, offset, time
+        return (swapped * gain + offset).astype(np.float32)
 
 
 def region_of(matrix: Array, size: int, width: int, height: int, margin: int = 4) -> Box | None:
@@ -68,8 +67,8 @@ def shifted(matrix: Array, box: Box) -> Array:
 def delta(region: Array, crop: Array, swapped: Array, mask: Array, matrix: Array, opacity: float) -> Array:
     """What to add to the picture's region (h, w, 3), 0..255 scale, so that it shows the swapped face.
 
-    ``crop`` is what the network was given, ``swapped`` what it made, ``mask`` (S, S), all on the crop's grid; ``matrix`` maps
-    region pixels to crop pixels. Only the change is carried back, so a swapper that returns its input changes nothing.
+    ``crop`` is what the network was given, ``swapped`` what it made, ``mask`` (S, S), all on the crop's grid;
+    ``matrix`` maps region pixels to crop pixels. Only the change is carried back, so a swapper that returns its input changes nothing.
     A region with more pixels than the crop holds detail that the network never saw: of that, grain stays everywhere,
     edges only where the face was left as it was.
     """

@@ -15,7 +15,7 @@ _SUBPIXEL = 4  # bits of fraction for OpenCV's polygon filler
 
 
 def outline(points: Array, size: int, feather: float) -> Array:
-    """The mesh's face oval. ``points`` (K, 2) in crop pixels; ``feather``: width of the soft edge, parts of the face's width."""
+    """The mesh's face oval. ``points`` (K, 2) in crop pixels; ``feather``: soft edge in parts of the face's width."""
     return _soft(points, size, feather)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -43,7 +44,7 @@ class HEARNet(nn.Module):
         self.config = config
         w = config.widths
         self.first = nn.Conv2d(6, w[0], 3, 1, 1)
-        self.down = nn.ModuleList(nn.Conv2d(a, b, 4, 2, 1) for a, b in zip(w[:-1], w[1:], strict=True))
+        self.down = nn.ModuleList(nn.Conv2d(a, b, 4, 2, 1) for a, b in pairwise(w))
         self.up = nn.ModuleList(
             nn.Conv2d(below + skip, skip, 3, 1, 1) for below, skip in zip(w[:0:-1], w[-2::-1], strict=True)
         )

@@ -1,0 +1,114 @@
+"""The terminal: what was found, how far it is, what was made. All of it on stderr."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from fsvideo.types import FsvideoError
+
+
+class _Rate(ProgressColumn):
+    """Frames a second of the running stage."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:5.1f} frames/s", style="cyan")
+
+
+class _Count(ProgressColumn):
+    """Frames done, and of how many where that is known."""
+
+    def render(self, task: Task) -> Text:
+        total = "" if task.total is None else f"/{int(task.total)}"
+        return Text(f"{int(task.completed)}{total}")
+
+
+class Terminal:
+    """A live display on stderr (types.Ui). With ``quiet`` it shows errors and nothing else."""
+
+    def __init__(self, quiet: bool) -> None:
+        self.console = Console(stderr=True, quiet=quiet, highlight=False)
+        self._error = Console(stderr=True, highlight=False)
+        self._progress: Progress | None = None
+        self._task: TaskID | None = None
+        self._stage, self._done, self._began = "", 0, 0.0
+
+    @contextmanager
+    def live(self) -> Iterator[None]:
+        """The progress display, taken away at the end."""
+        columns = (
+            TextColumn("[bold]{task.description:<10}"),
+            BarColumn(bar_width=32),
+            _Count(),
+            _Rate(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=self.console, transient=True, speed_estimate_period=10) as progress:
+            self._progress = progress
+            try:
+                yield
+            finally:
+                self._finish_stage()
+                self._progress, self._task = None, None
+
+    def stage(self, name: str, total: int) -> None:
+        self._finish_stage()
+        self._stage, self._done, self._began = name, 0, time.monotonic()
+        if self._progress is not None:
+            if self._task is not None:
+                self._progress.remove_task(self._task)
+            self._task = self._progress.add_task(name, total=total or None)
+
+    def advance(self, frames: int = 1) -> None:
+        self._done += frames
+        if self._progress is not None and self._task is not None:
+            self._progress.advance(self._task, frames)
+
+    def note(self, text: str) -> None:
+        self.console.print(f"  {escape(text)}")
+
+    def table(self, rows: list[tuple[str, str]]) -> None:
+        """A summary: a name and a value a row."""
+        grid = Table.grid(padding=(0, 2))
+        grid.add_column(style="dim", justify="right")
+        grid.add_column(overflow="fold")
+        for name, value in rows:
+            grid.add_row(name, escape(value))
+        self.console.print(grid)
+
+    def print(self, text: str) -> None:
+        self.console.print(text)
+
+    def error(self, error: FsvideoError) -> None:
+        """What is wrong, and what to do."""
+        self._error.print(f"[bold red]error[/] {escape(str(error))}", soft_wrap=True)
+        if error.hint:
+            self._error.print(f"  {escape(error.hint)}", soft_wrap=True)
+
+    def _finish_stage(self) -> None:
+        if self._stage and self._done:
+            seconds = max(1e-6, time.monotonic() - self._began)
+            self.console.print(
+                f"  [dim]{self._stage:<10} {self._done} frames in {seconds:.1f} s, {self._done / seconds:.1f} frames/s[/]"
+            )
+        self._stage, self._done = "", 0
+
+
+class Silent:
+    """Says nothing (types.Ui): for tests and for use as a library."""
+
+    def stage(self, name: str, total: int) -> None: ...
+
+    def advance(self, frames: int = 1) -> None: ...
+
+    def note(self, text: str) -> None: ...

@@ -1,0 +1,58 @@
+"""Stages that overlap: a generator run ahead in a thread of its own, within bounds."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Generator, Iterable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+class _End:
+    def __init__(self, error: BaseException | None) -> None:
+        self.error = error
+
+
+def ahead(items: Iterable[T], depth: int) -> Generator[T]:
+    """Yield ``items`` while a thread prepares up to ``depth`` more; its errors are raised here.
+
+    Closing the generator stops the thread and closes ``items``.
+    """
+    ready: queue.Queue[T | _End] = queue.Queue(depth)
+    stop = threading.Event()
+
+    def put(item: T | _End) -> None:
+        while not stop.is_set():
+            try:
+                return ready.put(item, timeout=0.1)
+            except queue.Full:
+                continue
+
+    def work() -> None:
+        source = iter(items)
+        error: BaseException | None = None
+        try:
+            for item in source:
+                put(item)
+                if stop.is_set():
+                    break
+        except BaseException as caught:  # whatever it is, it belongs to the consumer
+            error = caught
+        finally:
+            close = getattr(source, "close", None)
+            if close is not None:
+                close()
+        put(_End(error))
+
+    thread = threading.Thread(target=work, daemon=True, name="fsvideo-stage")
+    thread.start()
+    try:
+        while not isinstance(item := ready.get(), _End):
+            yield item
+        if item.error is not None:
+            raise item.error
+    finally:
+        stop.set()
+        thread.join()
