@@ -9,8 +9,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.func import functional_call
 
-from fsvideo.models.aei import PRESETS, AEIConfig, AEINet, grow
+from fsvideo.models.aei import PRESETS, AEIConfig, AEINet, AttributesEncoder, grow
 from fsvideo.models.discriminator import MultiScaleDiscriminator
 from fsvideo.models.identity import IdentityEncoder
 from fsvideo.train import losses
@@ -33,7 +34,8 @@ class AEISettings:
     w_id: float = 10.0
     w_rec: float = 20.0
     same: float = 0.2  # share of pairs whose source is the target
-    warmup: int = 500  # steps without the adversarial term
+    ramp: int = 1000  # steps over which w_id rises from 0, and the share of same pairs falls from a half
+    warmup: int = 1000  # steps without the adversarial term
     ema: float = 0.999
     seed: int = 0
     steps: int = 1_000_000
@@ -64,7 +66,8 @@ class Pairs:
         count = self.settings.batch
         target = rng.integers(len(self.data), size=count)
         source = rng.integers(len(self.data), size=count)
-        same = rng.random(count) < self.settings.same
+        early = max(0.0, 1 - step / max(1, self.settings.ramp))
+        same = rng.random(count) < self.settings.same + early * (0.5 - self.settings.same)
         source[same] = target[same]
         flip = rng.random(count) < 0.5
         rgb = self.data.rgb[target]
@@ -80,7 +83,7 @@ class Pairs:
 def jitter(y: Tensor, generator: torch.Generator) -> Tensor:
     """Shift a batch by up to a 30th of the side and change each picture's gain and colour a little.
 
-    Stands between generator and recogniser, so that coloured specks in exact places do not pay.
+    Stands between generator and recogniser, with a random touch of blur, so that coloured specks in exact places do not pay.
     """
     n, _, size, _ = y.shape
     reach = max(1, size // 30)
@@ -88,7 +91,17 @@ def jitter(y: Tensor, generator: torch.Generator) -> Tensor:
     y = F.pad(y, (reach, reach, reach, reach), mode="replicate")[..., dy : dy + size, dx : dx + size]
     gain = 1 + 0.15 * torch.randn(n, 1, 1, 1, generator=generator) + 0.05 * torch.randn(n, 3, 1, 1, generator=generator)
     offset = 0.08 * torch.randn(n, 3, 1, 1, generator=generator)
-    return y * gain.to(y.device) + offset.to(y.device)
+    y = y * gain.to(y.device) + offset.to(y.device)
+    soft = F.avg_pool2d(F.pad(y, (1, 1, 1, 1), mode="replicate"), 3, 1)
+    return torch.lerp(y, soft, torch.rand(n, 1, 1, 1, generator=generator).to(y.device))
+
+
+def frozen_call(net: AttributesEncoder, x: Tensor) -> list[Tensor]:
+    """``net(x)`` whose gradient reaches ``x`` but not the net's parameters.
+
+    The attributes loss is cheapest for an encoder that ignores its input; so it may shape the picture, not the encoder.
+    """
+    return functional_call(net, {k: v.detach() for k, v in net.named_parameters()}, (x,))  # type: ignore[no-any-return]
 
 
 class AEITrainer:
@@ -126,13 +139,13 @@ class AEITrainer:
         y_hat, z_att = self.net(batch.target, batch.z_id)
         terms = {
             "id": losses.identity(self.encoder(jitter(y_hat, self.generator)), batch.z_id),
-            "att": losses.attributes(self.net.attributes(y_hat), z_att),
+            "att": losses.attributes(frozen_call(self.net.attributes, y_hat), [z.detach() for z in z_att]),
             "rec": losses.reconstruction(y_hat, batch.target, batch.same),
         }
         if adversarial:
             self.discriminator.requires_grad_(False)
             terms["adv"] = losses.hinge_generator(self.discriminator(y_hat))
-        weights = {"id": s.w_id, "att": s.w_att, "rec": s.w_rec, "adv": s.w_adv}
+        weights = {"id": s.w_id * min(1.0, self.step / max(1, s.ramp)), "att": s.w_att, "rec": s.w_rec, "adv": s.w_adv}
         total = torch.stack([weights[k] * v for k, v in terms.items()]).sum()
         if not torch.isfinite(total):
             raise FsvideoError(
