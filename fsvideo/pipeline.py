@@ -25,7 +25,7 @@ from fsvideo.faces.smooth import fade, smooth
 from fsvideo.flow import ahead
 from fsvideo.media import ffmpeg, provenance, read
 from fsvideo.media.view import upright
-from fsvideo.media.write import WriteOptions, open_writer, refuse
+from fsvideo.media.write import MUXERS, STILLS, WriteOptions, open_writer, refuse
 from fsvideo.render import FrameTask, Job, Painter, cut_faces, swap_faces
 from fsvideo.swapper import Swapper
 from fsvideo.types import FaceError, Footage, Frame, Image, MediaInfo, SwapOptions, SwapResult, Track, Ui
@@ -233,9 +233,8 @@ def _copy(options: SwapOptions) -> None:
 
 
 def default_output(source: Path) -> Path:
-    """``INPUT-swapped.EXT`` beside the input."""
-    return (
-        source.with_name(f"{source.stem}-swapped{source.suffix}")
-        if source.suffix
-        else source.with_name(f"{source.name}-swapped")
-    )
+    """``INPUT-swapped.EXT`` beside the input; where that kind of file cannot be written, .png for images, else .mp4."""
+    suffix = source.suffix
+    if suffix and suffix.lower() not in MUXERS and suffix.lower() not in STILLS and not source.is_dir():
+        suffix = ".png" if suffix.lower() in (".bmp", ".tif", ".tiff") else ".mp4"
+    return source.with_name(f"{source.stem}-swapped{suffix}")
