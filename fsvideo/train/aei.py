@@ -1,8 +1,7 @@
-"""Training AEI-Net: one visible loop (FaceShifter, section 3.1)."""
+"""Training AEI-Net: pairs of source and target, and one step (FaceShifter, section 3.1)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
@@ -16,8 +15,7 @@ from fsvideo.models.discriminator import MultiScaleDiscriminator
 from fsvideo.models.identity import IdentityEncoder
 from fsvideo.train import losses
 from fsvideo.train.data import FaceData
-from fsvideo.train.run import Ema, RunFolder, stoppable, to_tensor
-from fsvideo.types import FsvideoError
+from fsvideo.train.run import Diverged, Ema, to_tensor
 
 
 @dataclass(frozen=True)
@@ -83,7 +81,8 @@ class Pairs:
 def jitter(y: Tensor, generator: torch.Generator) -> Tensor:
     """Shift a batch by up to a 30th of the side and change each picture's gain and colour a little.
 
-    Stands between generator and recogniser, with a random touch of blur, so that coloured specks in exact places do not pay.
+    Stands between generator and recogniser, with a random touch of blur, so that coloured specks in exact places do
+    not pay.
     """
     n, _, size, _ = y.shape
     reach = max(1, size // 30)
@@ -148,9 +147,7 @@ class AEITrainer:
         weights = {"id": s.w_id * min(1.0, self.step / max(1, s.ramp)), "att": s.w_att, "rec": s.w_rec, "adv": s.w_adv}
         total = torch.stack([weights[k] * v for k, v in terms.items()]).sum()
         if not torch.isfinite(total):
-            raise FsvideoError(
-                f"the loss is no longer finite at step {self.step}", "resume from the last checkpoint, with a lower lr"
-            )
+            raise Diverged(f"the loss is no longer finite at step {self.step}", "start again with a lower lr")
         self.opt.zero_grad(set_to_none=True)
         total.backward()
         self.opt.step()
@@ -194,27 +191,3 @@ class AEITrainer:
         net.load_state_dict(self.ema.values)
         z_target = self.encoder(batch.target)
         return [batch.source, batch.target, net(batch.target, batch.z_id)[0], net(batch.target, z_target)[0]]
-
-
-def train(
-    trainer: AEITrainer,
-    pairs: Pairs,
-    folder: RunFolder,
-    show: Callable[[int, dict[str, float]], None] = lambda step, terms: None,
-) -> None:
-    """Train until the settings' steps or minutes are over or a signal came; the state is saved on the way and at the end."""
-    s = trainer.settings
-    look = pairs.draw(-1 % 2**32)  # the same faces at every look
-    saved = folder.minutes()
-    with stoppable() as stop:
-        while trainer.step < s.steps and not stop and not (s.max_minutes and folder.minutes() > s.max_minutes):
-            terms = trainer.train_step(pairs.draw(trainer.step))
-            if trainer.step % 10 == 0:
-                folder.log(step=trainer.step, minutes=folder.minutes(), **terms)
-                show(trainer.step, terms)
-            if trainer.step % s.sample_every == 0:
-                folder.save_samples(trainer.step, trainer.samples(look))
-            if folder.minutes() - saved > s.save_minutes:
-                folder.save_state(trainer.state())
-                saved = folder.minutes()
-    folder.save_state(trainer.state())

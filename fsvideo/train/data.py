@@ -1,9 +1,9 @@
-"""Training crops: cut from photos once, kept as shards of JPEG bytes beside their facts, held in memory as uint8.
+"""Training crops: cut from photos and videos once, kept as shards of JPEG bytes, held in memory as uint8.
 
 A data folder holds, for every 512 input files, ``NNNN.bin`` (the crops' JPEG bytes, end to end) and ``NNNN.npz``
 (offsets, five points, pose, sharpness, file names, reasons of what was left out), and ``embeddings.npy`` (raw, one row
-a crop).
-A shard appears by rename when it is whole, so a cut run goes on where it was.
+a crop). ``inputs.txt`` lists the files it is made of. A shard appears by rename when it is whole, so a cut run goes on
+where it was.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -22,9 +23,12 @@ import numpy.typing as npt
 
 from fsvideo.faces.align import crop, warp
 from fsvideo.faces.detect import FaceFinder
-from fsvideo.types import Array, Box, CropSpec, Face, FsvideoError, Image
+from fsvideo.media import read
+from fsvideo.types import Array, Box, CropSpec, Face, FsvideoError, Image, MediaError
 
 PHOTOS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+VIDEOS = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v")
+_VIDEO_STEP = 1.0  # seconds between the pictures taken from a video
 _FILES_A_SHARD = 512
 _MIN_FACE, _MAX_YAW, _MAX_PITCH, _MIN_SHARPNESS = 64.0, 65.0, 45.0, 8.0
 
@@ -54,32 +58,37 @@ class FaceData:
         return len(self.rgb)
 
 
-def photos(inputs: Sequence[Path]) -> list[Path]:
-    """The photo files under these files and folders, in a fixed order."""
+def pictures(inputs: Sequence[Path]) -> list[Path]:
+    """The photos and videos under these files and folders, in a fixed order. Raises FsvideoError if there are none."""
     found: set[Path] = set()
     for path in inputs:
         if not path.exists():
-            raise FsvideoError(f"{path}: no such file or folder", "give photos or folders of photos with --input")
-        found.update(p for p in (path.rglob("*") if path.is_dir() else [path]) if p.suffix.lower() in PHOTOS)
+            raise FsvideoError(f"{path}: no such file or folder", "give photos, videos or folders of them with --input")
+        found.update(p for p in (path.rglob("*") if path.is_dir() else [path]) if p.suffix.lower() in PHOTOS + VIDEOS)
+    if not found:
+        known = " ".join(PHOTOS + VIDEOS)
+        raise FsvideoError(f"no photos or videos under {', '.join(map(str, inputs))}", f"known types: {known}")
     return sorted(found)
 
 
 def align(
-    inputs: Sequence[Path],
+    files: Sequence[Path],
     output: Path,
     models: tuple[bytes, bytes],
     spec: CropSpec,
     workers: int,
     advance: Callable[[int], None] = lambda files: None,
 ) -> Counter[str]:
-    """Cut every photo's largest face into shards under ``output``; returns how many were kept and why others were not.
+    """Cut every picture's largest face into shards under ``output``; returns how many were kept and why others not.
 
+    Of a video a picture a second is taken. A run that was cut goes on where it was, with the same files.
     ``models``: detector and landmarker bytes (FaceFinder's). ``advance`` is told of every shard's number of files.
     """
-    files = photos(inputs)
-    if not files:
-        raise FsvideoError(f"no photos under {', '.join(map(str, inputs))}", f"known types: {' '.join(PHOTOS)}")
+    listed, text = output / "inputs.txt", "\n".join(map(str, files))
+    if listed.exists() and listed.read_text() != text:
+        raise FsvideoError(f"{output}: made from other files", "choose another --output, or take this folder away")
     output.mkdir(parents=True, exist_ok=True)
+    listed.write_text(text)
     shards = [(i, files[at : at + _FILES_A_SHARD]) for i, at in enumerate(range(0, len(files), _FILES_A_SHARD))]
     counts: Counter[str] = Counter()
     with ProcessPoolExecutor(workers, get_context("spawn"), _start_worker, (models, spec)) as pool:
@@ -96,28 +105,36 @@ def load(folder: Path, size: int, every: int = 1) -> FaceData:
     parts = [np.load(p) for p in sorted(folder.glob("[0-9]*.npz"))]
     if not parts or not (folder / "embeddings.npy").is_file():
         raise FsvideoError(f"{folder}: not a folder of training crops", f"make one: fsvideo align --output {folder}")
-    stored = np.concatenate([p["size"].reshape(1) for p in parts])
-    points = np.concatenate([p["points"] for p in parts]) * (size / float(stored[0]))
-    crops = np.stack([_shrink(rgb, size) for rgb in _crops(folder)])
+    points = np.concatenate([p["points"] * (size / float(p["size"])) for p in parts])
+    embeddings = np.load(folder / "embeddings.npy")
+    if len(points) != len(embeddings) or len(points) == 0:
+        raise FsvideoError(
+            f"{folder}: {len(points)} crops, but {len(embeddings)} embeddings", "run the same fsvideo align again"
+        )
+    rgb = np.empty((len(range(0, len(points), every)), size, size, 3), np.uint8)
+    for i, picture in enumerate(_crops(folder)):
+        if i % every == 0:
+            rgb[i // every] = _shrink(picture, size)
     return FaceData(
-        crops[::every],
+        rgb,
         points.astype(np.float32)[::every],
         np.concatenate([p["pose"] for p in parts])[::every],
         np.concatenate([p["files"] for p in parts])[::every],
-        np.load(folder / "embeddings.npy")[::every],
+        embeddings[::every],
     )
 
 
-def embed(folder: Path, encode: Callable[[Image], Array], batch: int = 32) -> None:
+def embed(
+    folder: Path,
+    encode: Callable[[Image], Array],
+    advance: Callable[[int], None] = lambda crops: None,
+    batch: int = 32,
+) -> None:
     """Write ``embeddings.npy``: ``encode`` takes (N, S, S, 3) uint8 crops and returns (N, D) raw embeddings."""
-    rows, pending = [], []
-    for rgb in _crops(folder):
-        pending.append(rgb)
-        if len(pending) == batch:
-            rows.append(encode(np.stack(pending)))
-            pending = []
-    if pending:
-        rows.append(encode(np.stack(pending)))
+    rows, left = [], _crops(folder)
+    while crops := list(islice(left, batch)):
+        rows.append(encode(np.stack(crops)))
+        advance(len(crops))
     part = folder / "embeddings.part.npy"
     np.save(part, np.concatenate(rows).astype(np.float32))
     os.replace(part, folder / "embeddings.npy")
@@ -128,7 +145,10 @@ def _crops(folder: Path) -> Iterator[Image]:
         blob = np.fromfile(facts.with_suffix(".bin"), np.uint8)
         ends = np.load(facts)["ends"]
         for begin, end in zip(np.concatenate([[0], ends[:-1]]), ends, strict=True):
-            yield cv2.imdecode(blob[begin:end], cv2.IMREAD_COLOR_RGB)
+            rgb = cv2.imdecode(blob[begin:end], cv2.IMREAD_COLOR_RGB)
+            if rgb is None:
+                raise FsvideoError(f"{facts.with_suffix('.bin')}: damaged", "take it away and run fsvideo align again")
+            yield np.asarray(rgb, np.uint8)
 
 
 def _shrink(rgb: Image, size: int) -> Image:
@@ -151,7 +171,7 @@ def _cut_shard(stem: Path, files: list[Path]) -> Counter[str]:
             {str(k): int(v) for k, v in zip(*(np.load(facts)[n] for n in ("reasons", "counts")), strict=True)}
         )
     finder, spec = _worker
-    results = [cut(finder, spec, file) for file in files]
+    results = [cut(finder, spec, name, rgb) for file in files for name, rgb in _pictures(file)]
     cuts = [r for r in results if isinstance(r, Cut)]
     reasons = Counter("kept" if isinstance(r, Cut) else r for r in results)
     blobs = [_jpeg(c.rgb) for c in cuts]
@@ -174,9 +194,25 @@ def _cut_shard(stem: Path, files: list[Path]) -> Counter[str]:
     return reasons
 
 
-def cut(finder: FaceFinder, spec: CropSpec, file: Path) -> Cut | str:
-    """The training crop of a photo's largest face, or the reason why there is none."""
-    image = cv2.imread(str(file), cv2.IMREAD_COLOR_RGB)
+def _pictures(file: Path) -> Iterator[tuple[str, Image | None]]:
+    """The photo, or a picture of the video every second, each with its name; None where it cannot be read."""
+    if file.suffix.lower() in PHOTOS:
+        rgb = cv2.imread(str(file), cv2.IMREAD_COLOR_RGB)
+        yield str(file), None if rgb is None else np.asarray(rgb, np.uint8)
+        return
+    try:
+        info, due = read.probe(file), 0.0
+        for frame in read.frames(info, threads=1):
+            seconds = float((frame.pts - info.start) * info.time_base)
+            if seconds >= due:
+                due = seconds + _VIDEO_STEP
+                yield f"{file}#{seconds:.2f}", read.upright(frame, info).rgb
+    except MediaError:
+        yield str(file), None
+
+
+def cut(finder: FaceFinder, spec: CropSpec, name: str, image: Image | None) -> Cut | str:
+    """The training crop of a picture's largest face, or the reason why there is none."""
     if image is None:
         return "unreadable"
     faces = finder.find(image)
@@ -191,7 +227,7 @@ def cut(finder: FaceFinder, spec: CropSpec, file: Path) -> Cut | str:
         return "blurred"
     rgb = _fade_border(made.rgb, made.matrix, Box(0, 0, image.shape[1], image.shape[0]))
     points = face.points @ made.matrix[:, :2].T + made.matrix[:, 2]
-    return Cut(rgb, points.astype(np.float32), face.pose, sharpness, str(file))
+    return Cut(rgb, points.astype(np.float32), face.pose, sharpness, name)
 
 
 def _unfit(face: Face) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import signal
 import time
 from collections.abc import Iterator
@@ -20,8 +21,12 @@ from torch import Tensor, nn
 from fsvideo.types import FsvideoError, Image
 
 
+class Diverged(FsvideoError):
+    """A loss or a parameter is no longer finite."""
+
+
 class Stop:
-    """True once Ctrl-C or SIGTERM came: the loop then saves and ends."""
+    """True once Ctrl-C or SIGTERM came: the loop then saves and ends. A second one interrupts at once."""
 
     def __init__(self) -> None:
         self.asked = False
@@ -30,6 +35,8 @@ class Stop:
         return self.asked
 
     def ask(self, number: int, frame: FrameType | None) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
         self.asked = True
 
 
@@ -67,8 +74,17 @@ class RunFolder:
         with (self.path / "metrics.jsonl").open("a") as file:
             file.write(json.dumps({k: round(float(v), 6) for k, v in values.items()}) + "\n")
 
+    def trim(self, step: int) -> None:
+        """Forget the metrics after ``step``: the checkpoint that is gone on with does not know them."""
+        path = self.path / "metrics.jsonl"
+        if path.exists():
+            kept = [line for line in path.read_text().splitlines(keepends=True) if _step_of(line) <= step]
+            path.write_text("".join(kept))
+
     def save_state(self, state: dict[str, Any]) -> None:
-        """Replace the checkpoint, whole or not at all."""
+        """Replace the checkpoint, whole or not at all. Raises Diverged where it holds a number that is not finite."""
+        if not all(bool(torch.isfinite(t).all()) for t in _floats(state)):
+            raise Diverged(f"the parameters are no longer finite at step {state['step']}")
         part = self.state_file.with_suffix(".part")
         with part.open("wb") as file:
             torch.save(state, file)
@@ -77,14 +93,45 @@ class RunFolder:
         os.replace(part, self.state_file)
 
     def load_state(self) -> dict[str, Any]:
-        """The checkpoint; only tensors and plain values are ever unpickled."""
-        state: dict[str, Any] = torch.load(self.state_file, map_location="cpu", weights_only=True)
-        return state
+        """The checkpoint."""
+        return read_state(self.state_file)
 
     def save_samples(self, step: int, columns: list[Tensor]) -> None:
         """A PNG whose rows are samples and whose columns are these batches (N, 3, S, S) in [-1, 1]."""
         grid = torch.cat([torch.cat(list(c), 1) for c in columns], 2)
         cv2.imwrite(str(self.path / "samples" / f"{step:07d}.png"), to_image(grid)[..., ::-1])
+
+
+def read_state(file: Path) -> dict[str, Any]:
+    """A training checkpoint; only tensors and plain values are unpickled. Raises FsvideoError where it is not one."""
+    try:
+        state = torch.load(file, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise FsvideoError(f"{file}: not a readable training checkpoint", "give a run's state.pt") from error
+    if not isinstance(state, dict) or not {"step", "settings", "config", "ema"} <= state.keys():
+        raise FsvideoError(f"{file}: not a training checkpoint", "give a run's state.pt")
+    return state
+
+
+def _floats(value: Any) -> Iterator[Tensor]:
+    """Every tensor of floats inside nested dicts and lists."""
+    if isinstance(value, Tensor):
+        if value.is_floating_point():
+            yield value
+    elif isinstance(value, dict):
+        for part in value.values():
+            yield from _floats(part)
+    elif isinstance(value, list | tuple):
+        for part in value:
+            yield from _floats(part)
+
+
+def _step_of(line: str) -> float:
+    """The step of a line of metrics; infinite for one that was cut."""
+    try:
+        return float(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return float("inf")
 
 
 def to_image(x: Tensor) -> Image:

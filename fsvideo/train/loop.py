@@ -1,0 +1,91 @@
+"""The training loop: steps, metrics, samples, checkpoints, the end."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, TypeVar
+
+from torch import Tensor
+
+from fsvideo.train.run import Diverged, RunFolder, stoppable
+from fsvideo.types import Ui
+
+LOOK = 2**32 - 1  # the draw that is looked at: a step no run reaches
+_OTHER_DRAWS = 10**9  # where the draws of a run go on after a setback
+_SETBACKS = 3
+
+
+class Limits(Protocol):
+    """The settings that the loop itself needs."""
+
+    @property
+    def steps(self) -> int: ...
+    @property
+    def max_minutes(self) -> float: ...
+    @property
+    def save_minutes(self) -> float: ...
+    @property
+    def sample_every(self) -> int: ...
+
+
+B = TypeVar("B")
+B_contra = TypeVar("B_contra", contravariant=True)
+D_co = TypeVar("D_co", covariant=True)
+
+
+class Draws(Protocol[D_co]):
+    """Batches by number: the same number gives the same batch."""
+
+    def draw(self, step: int) -> D_co: ...
+
+
+class Trainer(Protocol[B_contra]):
+    """Networks, optimisers and their step. ``state`` and ``load`` carry all that a resumed run needs to be the same."""
+
+    step: int
+
+    @property
+    def settings(self) -> Limits: ...
+    def train_step(self, batch: B_contra) -> dict[str, float]: ...
+    def samples(self, batch: B_contra) -> list[Tensor]: ...
+    def state(self) -> dict[str, Any]: ...
+    def load(self, state: dict[str, Any]) -> None: ...
+
+
+def train(trainer: Trainer[B], pairs: Draws[B], folder: RunFolder, ui: Ui) -> None:
+    """Train until the settings' steps or minutes are over or a signal came; the state is saved on the way and at last.
+
+    Where a loss or a parameter is no longer finite, the run goes back to its last checkpoint and on from there with
+    other pairs; Diverged is raised when that has happened more than three times.
+    """
+    s = trainer.settings
+    look = pairs.draw(LOOK)
+    if not folder.state_file.exists():
+        folder.save_state(trainer.state())
+    saved, setbacks = folder.minutes(), 0
+    ui.stage("train", s.steps)
+    ui.advance(trainer.step)
+    with stoppable() as stop:
+        ended = trainer.step >= s.steps
+        while not ended:
+            try:
+                terms = trainer.train_step(pairs.draw(trainer.step + setbacks * _OTHER_DRAWS))
+                ended = trainer.step >= s.steps or bool(stop) or 0 < s.max_minutes < folder.minutes()
+                if ended or folder.minutes() - saved > s.save_minutes:
+                    folder.save_state(trainer.state())
+                    saved = folder.minutes()
+            except Diverged as error:
+                setbacks += 1
+                if setbacks > _SETBACKS:
+                    raise
+                before = trainer.step
+                trainer.load(folder.load_state())
+                folder.trim(trainer.step)
+                ui.advance(trainer.step - before)
+                ui.note(f"{error}: going on from step {trainer.step} with other pairs")
+                continue
+            ui.advance()
+            if trainer.step % 10 == 0:
+                folder.log(step=trainer.step, minutes=folder.minutes(), **terms)
+            if trainer.step % s.sample_every == 0:
+                folder.save_samples(trainer.step, trainer.samples(look))
+                ui.note(f"step {trainer.step}: " + ", ".join(f"{k} {v:.4f}" for k, v in terms.items()))
