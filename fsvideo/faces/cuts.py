@@ -1,0 +1,106 @@
+"""Notice hard cuts, and only those: not flashes, pans, zooms, shaking cameras or people who pass the lens."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from fsvideo.types import Array, Image
+
+_WIDTH, _HEIGHT = 64, 36  # the thumbnail, whatever the picture's shape
+_BLOCK, _REACH = 8, 7  # a block of the last thumbnail is looked for this many pixels around its place
+_STRUCTURE = 0.26  # share of structure not found again: motion stays below 0.2, unrelated pictures begin at 0.29
+_JUMP = 1.6  # ... and this many times what the last few frames lost, for whip pans
+_COLOUR = 0.17  # share of the colour histogram that differs; a pan keeps most of its colours
+_EVEN = 2  # standard deviation of the levels below which a picture shows nothing
+_BURNT = 250  # level from which a pixel tells nothing
+_READABLE = 0.3  # share of structure that must be readable in both pictures to judge at all
+
+
+class CutDetector:
+    """Give it every frame in order; it says of each whether a new shot begins there.
+
+    Two things must happen at once: the blocks of the last picture are found nowhere near in this one, by a correlation
+    that brightness does not change, and the colours differ. Pictures without structure (black, white, burnt out by a
+    flash) are passed over: the next readable one is compared with the last readable one.
+    """
+
+    def __init__(self) -> None:
+        self._shape: tuple[int, ...] = ()
+        self._last: Image | None = None
+        self._recent: deque[float] = deque(maxlen=4)
+
+    def update(self, image: Image) -> bool:
+        """True if this RGB picture starts a new shot; False for the very first. About a millisecond."""
+        thumb = np.asarray(cv2.resize(image, (_WIDTH, _HEIGHT), interpolation=cv2.INTER_AREA), np.uint8)
+        last, self._last = self._last, thumb
+        if image.shape != self._shape:
+            self._shape = image.shape
+            self._recent.clear()
+            return last is not None
+        assert last is not None
+        lost = _lost_structure(last, thumb)
+        if lost is None:
+            self._last = last
+            return False
+        usual = sum(self._recent) / len(self._recent) if self._recent else 0.0
+        if lost > max(_STRUCTURE, _JUMP * usual) and _colour_difference(last, thumb) > _COLOUR:
+            self._recent.clear()
+            return True
+        self._recent.append(lost)
+        return False
+
+
+def _lost_structure(last: Image, thumb: Image) -> float | None:
+    """How much of the structure of ``last`` is not found near its place in ``thumb``: 0 all is there, 1 nothing.
+
+    None where too little of either can be read.
+    """
+    before, after = (cv2.cvtColor(x, cv2.COLOR_RGB2GRAY).astype(np.float32) for x in (last, thumb))
+    if after.std() < _EVEN:
+        return None
+    if before.std() < _EVEN:  # only where the clip begins with such pictures
+        return 1.0
+    burnt = np.maximum(before, after) >= _BURNT
+    before, after = _detail(before), _detail(after)
+    padded = cv2.copyMakeBorder(after, _REACH, _REACH, _REACH, _REACH, cv2.BORDER_REFLECT)
+    lost, readable, total = 0.0, 0.0, 0.0
+    for top in range(2, _HEIGHT - _BLOCK + 1, _BLOCK):
+        for left in range(0, _WIDTH, _BLOCK):
+            block = before[top : top + _BLOCK, left : left + _BLOCK]
+            weight = float(block.std())
+            total += weight
+            if weight < 0.01 or burnt[top : top + _BLOCK, left : left + _BLOCK].mean() > 0.1:
+                continue
+            window = padded[top : top + _BLOCK + 2 * _REACH, left : left + _BLOCK + 2 * _REACH]
+            lost += weight * (1 - float(cv2.matchTemplate(window, block, cv2.TM_CCOEFF_NORMED).max()))
+            readable += weight
+    return lost / readable if readable > _READABLE * total else None
+
+
+def _detail(grey: Array) -> Array:
+    """What remains without the light that falls on the scene: logarithms, less their smooth part."""
+    log = np.log(grey + 8)
+    return np.asarray(log - cv2.GaussianBlur(log, (0, 0), 2.5), np.float32)
+
+
+def _colour_difference(a: Image, b: Image) -> float:
+    """Share of the pixels that would have to change colour to turn one picture's histogram into the other's."""
+    return max(1 - float(np.minimum(*pair).sum()) for pair in zip(_histograms(a), _histograms(b), strict=True))
+
+
+def _histograms(thumb: Image) -> tuple[Array, Array]:
+    """Of hue and saturation, which light does not change, and of RGB, for grey pictures; each sums to one."""
+    hsv = cv2.cvtColor(thumb, cv2.COLOR_RGB2HSV)
+    hue = cv2.calcHist([hsv], [0, 1], None, [16, 8], [0, 180, 0, 256])
+    # Square roots: steps between shadows count as much as those between lights.
+    rgb = cv2.calcHist([np.sqrt(thumb, dtype=np.float32)], [0, 1, 2], None, [8, 8, 8], [0, 16] * 3)
+    return _normalised(hue), _normalised(rgb)
+
+
+def _normalised(histogram: npt.NDArray[np.float32]) -> Array:
+    flat = histogram.ravel()
+    return np.asarray(flat / flat.sum(), np.float32)

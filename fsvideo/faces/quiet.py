@@ -1,0 +1,39 @@
+"""Keep the start-up notes of C++ libraries off the user's terminal."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+# absl's and TensorFlow Lite's information and warnings, OpenCV's warnings. Errors (E0000, ERROR) are not in here.
+_CHATTER = re.compile(rb"[IW]\d{4} \d\d:\d\d|INFO: |WARNING: (Logging before|All log messages)|\[ ?(WARN|INFO):")
+
+
+@contextmanager
+def without_chatter() -> Iterator[None]:
+    """Hold back what is written to file descriptor 2 in this block, then pass on all lines but chatter.
+
+    These libraries write past ``sys.stderr`` and offer no switch for it. For short blocks only: other threads' lines
+    are held back as well.
+    """
+    try:
+        sys.stderr.flush()
+        terminal = os.dup(2)
+    except (OSError, ValueError, AttributeError):  # no stderr at all: nothing to keep clean
+        yield
+        return
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(terminal, 2)
+            os.close(terminal)
+            held.seek(0)
+            rest = b"".join(line for line in held if not _CHATTER.match(line))
+            if rest:
+                os.write(2, rest)
