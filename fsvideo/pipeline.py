@@ -66,11 +66,12 @@ def plan(footage: Footage, options: SwapOptions, finder: FaceFinder, swapper: Sw
     """Whom to swap, with tracks steadied and opacities; the chosen tracks as they were found come second."""
     identity = casting.identify(finder, swapper, options.source)
     chosen = casting.choose(footage.tracks, options, finder, swapper)
+    bounds = {0, *footage.cuts, len(footage.times)}
     jobs = []
     for track in chosen:
         times = footage.times[track.start : track.stop]
         steady = smooth(track, times, options.smooth)
-        jobs.append(Job(steady, fade(steady, times), identity))
+        jobs.append(Job(steady, fade(steady, times, bounds), identity))
     return jobs, chosen
 
 
