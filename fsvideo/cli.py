@@ -269,6 +269,23 @@ def _run(jobs: list[SwapOptions], dry_run: bool, as_json: bool, terminal: Any) -
 
 
 @main.command()
+@click.argument("file", type=FILE)
+def verify(file: Path) -> None:
+    """Show what FILE says about how it was made.
+
+    Marks can be removed: a file that says nothing may be edited all the same.
+    """
+    with _errors() as terminal:
+        from fsvideo.media.provenance import read_tags
+
+        tags = read_tags(file)
+        said = {key: tags[key] for key in ("synthetic_media", "comment", "description") if key in tags}
+        if not any("fsvideo" in value for value in said.values()):
+            raise FsvideoError(f"{file}: carries no mark of fsvideo", "a mark can be removed, so this proves nothing")
+        terminal.table(list(said.items()))
+
+
+@main.command()
 @click.option("--json", "as_json", is_flag=True, help="Print a machine-readable result to stdout.")
 def doctor(as_json: bool) -> None:
     """Say what is installed, what works here, and what is missing."""
