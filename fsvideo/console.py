@@ -8,7 +8,16 @@ from contextlib import contextmanager
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
@@ -98,9 +107,8 @@ class Terminal:
     def _finish_stage(self) -> None:
         if self._stage and self._done:
             seconds = max(1e-6, time.monotonic() - self._began)
-            self.console.print(
-                f"  [dim]{self._stage:<10} {self._done} frames in {seconds:.1f} s, {self._done / seconds:.1f} frames/s[/]"
-            )
+            rate = f"{self._done / seconds:.1f} frames/s"
+            self.console.print(f"  [dim]{self._stage:<10} {self._done} frames in {seconds:.1f} s, {rate}[/]")
         self._stage, self._done = "", 0
 
 

@@ -10,7 +10,7 @@ import pytest
 
 @pytest.fixture(scope="session")
 def data() -> Path:
-    """The folder of shared test material (faces, people, clips); FSVIDEO_TEST_DATA names another than the one beside."""
+    """The folder of shared test material (faces, people, clips); FSVIDEO_TEST_DATA names another."""
     here = Path(__file__).resolve().parents[1]
     folder = Path(os.environ.get("FSVIDEO_TEST_DATA", here.parent / "shared" / "data"))
     if not folder.is_dir():

@@ -45,7 +45,9 @@ def run(*arguments: object, code: int = 0) -> subprocess.CompletedProcess[str]:
 
 def swap(clip: Path, output: Path, *more: object, code: int = 0) -> subprocess.CompletedProcess[str]:
     """A quick swap: the encoder's fastest preset."""
-    return run("swap", "--source", SOURCE, "--input", clip, "--output", output, "--preset", "ultrafast", *more, code=code)
+    return run(
+        "swap", "--source", SOURCE, "--input", clip, "--output", output, "--preset", "ultrafast", *more, code=code
+    )
 
 
 def times(path: Path) -> list[float]:
@@ -63,7 +65,21 @@ def audio_packets(path: Path) -> list[bytes]:
 def short(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The first second of the example clip."""
     path = tmp_path_factory.mktemp("short") / "short.mp4"
-    run("swap", "--source", SOURCE, "--input", CLIP, "--output", path, "--model", "unchanged", "--end", "1", "--preset", "ultrafast")
+    run(
+        "swap",
+        "--source",
+        SOURCE,
+        "--input",
+        CLIP,
+        "--output",
+        path,
+        "--model",
+        "unchanged",
+        "--end",
+        "1",
+        "--preset",
+        "ultrafast",
+    )
     return path
 
 
@@ -77,7 +93,9 @@ def test_example_is_swapped_and_everything_else_kept(tmp_path: Path) -> None:
     assert audio_packets(output) == audio_packets(CLIP) != []
     assert said["frames_swapped"] == said["frames"]
     report = json.loads(log.read_text())
-    likeness = [(f["similarity_to_source"], f["similarity_to_target"]) for row in report["per_frame"] for f in row["faces"]]
+    likeness = [
+        (f["similarity_to_source"], f["similarity_to_target"]) for row in report["per_frame"] for f in row["faces"]
+    ]
     assert len(likeness) == len(before)
     to_source, to_target = np.mean(likeness, axis=0)
     assert to_source > to_target
@@ -101,7 +119,21 @@ def test_every_clip_keeps_frames_times_and_sound(data: Path, tmp_path: Path, nam
 
 def test_a_swapper_that_returns_its_input_changes_nothing(tmp_path: Path) -> None:
     output = tmp_path / "same.mkv"
-    run("swap", "--source", SOURCE, "--input", CLIP, "--output", output, "--model", "unchanged", "--encoder", "ffv1", "--end", "1")
+    run(
+        "swap",
+        "--source",
+        SOURCE,
+        "--input",
+        CLIP,
+        "--output",
+        output,
+        "--model",
+        "unchanged",
+        "--encoder",
+        "ffv1",
+        "--end",
+        "1",
+    )
     infos = [read.probe(p) for p in (CLIP, output)]
     for a, b in zip(read.frames(infos[0]), read.frames(infos[1]), strict=False):
         assert all(np.array_equal(x, y) for x, y in zip(a.planes, b.planes, strict=True))
@@ -109,7 +141,21 @@ def test_a_swapper_that_returns_its_input_changes_nothing(tmp_path: Path) -> Non
 
 def test_pixels_away_from_the_face_stay_exact(tmp_path: Path) -> None:
     output, log = tmp_path / "swapped.mkv", tmp_path / "log.json"
-    run("swap", "--source", SOURCE, "--input", CLIP, "--output", output, "--encoder", "ffv1", "--end", "0.4", "--report", log)
+    run(
+        "swap",
+        "--source",
+        SOURCE,
+        "--input",
+        CLIP,
+        "--output",
+        output,
+        "--encoder",
+        "ffv1",
+        "--end",
+        "0.4",
+        "--report",
+        log,
+    )
     faces = [row["faces"] for row in json.loads(log.read_text())["per_frame"]]
     infos = [read.probe(p) for p in (CLIP, output)]
     changed = 0
@@ -146,7 +192,20 @@ def test_several_inputs_go_on_after_a_failure(short: Path, tmp_path: Path) -> No
     broken.write_bytes(b"not a film")
     out = tmp_path / "out"
     out.mkdir()
-    arguments = ("swap", "--source", SOURCE, "--input", broken, "--input", short, "--output", out, "--model", "tiny", "--json")
+    arguments = (
+        "swap",
+        "--source",
+        SOURCE,
+        "--input",
+        broken,
+        "--input",
+        short,
+        "--output",
+        out,
+        "--model",
+        "tiny",
+        "--json",
+    )
     done = run(*arguments, code=1)
     results = json.loads(done.stdout)
     assert "error" in results[0]
@@ -160,7 +219,9 @@ def test_several_inputs_go_on_after_a_failure(short: Path, tmp_path: Path) -> No
 )
 def test_sources_that_cannot_serve(data: Path, short: Path, tmp_path: Path, name: str, says: str) -> None:
     output = tmp_path / "out.mp4"
-    done = run("swap", "--source", data / "hard" / name, "--input", short, "--output", output, "--model", "tiny", code=1)
+    done = run(
+        "swap", "--source", data / "hard" / name, "--input", short, "--output", output, "--model", "tiny", code=1
+    )
     assert says in done.stderr
     assert len(done.stderr.strip().splitlines()) <= 4
     assert list(tmp_path.iterdir()) == []
@@ -172,7 +233,20 @@ def test_no_face_in_the_input_gives_a_faithful_copy_or_fails(data: Path, tmp_pat
     assert "no face" in done.stderr
     assert output.read_bytes() == picture.read_bytes()
     other = tmp_path / "other.jpg"
-    run("swap", "--source", SOURCE, "--input", picture, "--output", other, "--model", "tiny", "--no-face", "fail", code=1)
+    run(
+        "swap",
+        "--source",
+        SOURCE,
+        "--input",
+        picture,
+        "--output",
+        other,
+        "--model",
+        "tiny",
+        "--no-face",
+        "fail",
+        code=1,
+    )
     assert not other.exists()
 
 
@@ -196,7 +270,9 @@ def test_usage_errors_exit_2() -> None:
 def test_interrupt_leaves_nothing_and_exits_130(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "fsvideo", "swap", "--source", str(SOURCE), "--input", str(CLIP)]
     command += ["--output", str(tmp_path / "out.mp4"), "--preset", "veryslow"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=ROOT, env={**os.environ, "COLUMNS": "100"})
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, cwd=ROOT, env={**os.environ, "COLUMNS": "100"}
+    )
     began = time.monotonic()
     while not list(tmp_path.iterdir()) and time.monotonic() - began < 120:  # the encoder has begun
         time.sleep(0.05)

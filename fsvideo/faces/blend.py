@@ -68,7 +68,8 @@ def delta(region: Array, crop: Array, swapped: Array, mask: Array, matrix: Array
     """What to add to the picture's region (h, w, 3), 0..255 scale, so that it shows the swapped face.
 
     ``crop`` is what the network was given, ``swapped`` what it made, ``mask`` (S, S), all on the crop's grid;
-    ``matrix`` maps region pixels to crop pixels. Only the change is carried back, so a swapper that returns its input changes nothing.
+    ``matrix`` maps region pixels to crop pixels. Only the change is carried back, so a swapper that returns its input
+    changes nothing.
     A region with more pixels than the crop holds detail that the network never saw: of that, grain stays everywhere,
     edges only where the face was left as it was.
     """
