@@ -185,9 +185,17 @@ class AEITrainer:
         self.step = int(state["step"])  # type: ignore[call-overload]
 
     @torch.no_grad()
-    def samples(self, batch: Batch) -> list[Tensor]:
-        """source | target | y_hat | reconstruction, by the averaged weights."""
+    def look(self, batch: Batch) -> tuple[list[Tensor], dict[str, float]]:
+        """source | target | y_hat | reconstruction, by the averaged weights, and what can be measured on them.
+
+        Cosine of y_hat to the source; mean |reconstruction - target| in grey levels.
+        """
         net = AEINet(self.net.config).to(self.device)
         net.load_state_dict(self.ema.values)
-        z_target = self.encoder(batch.target)
-        return [batch.source, batch.target, net(batch.target, batch.z_id)[0], net(batch.target, z_target)[0]]
+        y_hat, z_att = net(batch.target, batch.z_id)
+        again = net.generate(z_att, self.encoder(batch.target))
+        found = {
+            "look_id": 1 - float(losses.identity(self.encoder(y_hat), batch.z_id)),
+            "look_rec": 127.5 * float((again - batch.target).abs().mean()),
+        }
+        return [batch.source, batch.target, y_hat, again], found

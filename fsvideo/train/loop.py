@@ -46,19 +46,19 @@ class Trainer(Protocol[B_contra]):
     @property
     def settings(self) -> Limits: ...
     def train_step(self, batch: B_contra) -> dict[str, float]: ...
-    def samples(self, batch: B_contra) -> list[Tensor]: ...
+    def look(self, batch: B_contra) -> tuple[list[Tensor], dict[str, float]]: ...
     def state(self) -> dict[str, Any]: ...
     def load(self, state: dict[str, Any]) -> None: ...
 
 
-def train(trainer: Trainer[B], pairs: Draws[B], folder: RunFolder, ui: Ui) -> None:
+def train(trainer: Trainer[B], pairs: Draws[B], look: B, folder: RunFolder, ui: Ui) -> None:
     """Train until the settings' steps or minutes are over or a signal came; the state is saved on the way and at last.
 
+    ``look``: the batch that is looked at now and then; its pictures go to ``samples/``, its figures to the metrics.
     Where a loss or a parameter is no longer finite, the run goes back to its last checkpoint and on from there with
     other pairs; Diverged is raised when that has happened more than three times.
     """
     s = trainer.settings
-    look = pairs.draw(LOOK)
     if not folder.state_file.exists():
         folder.save_state(trainer.state())
     saved, setbacks = folder.minutes(), 0
@@ -87,5 +87,7 @@ def train(trainer: Trainer[B], pairs: Draws[B], folder: RunFolder, ui: Ui) -> No
             if trainer.step % 10 == 0:
                 folder.log(step=trainer.step, minutes=folder.minutes(), **terms)
             if trainer.step % s.sample_every == 0:
-                folder.save_samples(trainer.step, trainer.samples(look))
-                ui.note(f"step {trainer.step}: " + ", ".join(f"{k} {v:.4f}" for k, v in terms.items()))
+                columns, found = trainer.look(look)
+                folder.save_samples(trainer.step, columns)
+                folder.log(step=trainer.step, **found)
+                ui.note(f"step {trainer.step}: " + ", ".join(f"{k} {v:.3f}" for k, v in {**terms, **found}.items()))

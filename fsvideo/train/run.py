@@ -62,8 +62,14 @@ class RunFolder:
             raise FsvideoError(f"{path}: holds a run already", "go on with --resume, or choose another --output")
         if resume and not self.state_file.exists():
             raise FsvideoError(f"{path}: no run to resume here", "start one without --resume")
-        (path / "samples").mkdir(parents=True, exist_ok=True)
         self._started = time.monotonic()
+
+    def make(self) -> None:
+        """Create what is not there yet."""
+        try:
+            (self.path / "samples").mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise FsvideoError(f"{self.path}: {error.strerror}", "choose another --output") from error
 
     def minutes(self) -> float:
         """Minutes since this process took up the run."""

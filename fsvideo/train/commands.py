@@ -1,0 +1,249 @@
+"""What `fsvideo align` and `fsvideo train` do, from options to files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from fsvideo import weights
+from fsvideo.models.aei import PRESETS, AEIConfig
+from fsvideo.models.hear import PRESETS as HEAR_PRESETS
+from fsvideo.swapper import AEISwapper, load_encoder, load_swapper, pick_device
+from fsvideo.train import config, data, hear
+from fsvideo.train.aei import AEISettings, AEITrainer, Pairs
+from fsvideo.train.export import export_aei, export_hear
+from fsvideo.train.hear import HEARSettings, HEARTrainer, OccludedPairs
+from fsvideo.train.loop import LOOK, train
+from fsvideo.train.occlude import Occluders, load_cutouts
+from fsvideo.train.run import RunFolder, to_tensor
+from fsvideo.types import Array, CropSpec, FsvideoError, Image, Ui
+
+_SIZES = {"compact": 64, "aei-256": 256, "tiny": 64}  # where a preset starts; it grows with init
+_LIMITS = {"steps", "max_minutes", "save_minutes", "sample_every"}  # what a resumed run may change
+_LOOKED_AT = 12  # rows of a samples picture
+
+
+@dataclass(frozen=True)
+class AlignOptions:
+    """Everything `fsvideo align` was asked for."""
+
+    input: tuple[Path, ...]
+    output: Path
+    size: int = 256  # pixels of the crops' side
+    workers: int = 0  # processes; 0: as many as there are cores
+    device: str = "auto"
+
+
+@dataclass(frozen=True)
+class AlignResult:
+    """How many crops were kept, and why pictures gave none."""
+
+    output: Path
+    kept: int
+    left_out: dict[str, int]
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """Everything `fsvideo train aei` or `fsvideo train hear` was asked for."""
+
+    data: Path
+    output: Path | None = None  # None: a new folder runs/aei-<date>; with resume, the newest of these
+    config: Path | None = None  # settings to start from
+    init: Path | None = None  # aei: weights to start from, grown to the settings' size
+    aei: str = "compact"  # hear: name or file of the AEI-Net to refine
+    occluders: Path | None = None  # hear: folder of cut-outs with transparency, used beside the drawn ones
+    resume: bool = False
+    device: str = "auto"
+    name: str | None = None  # of the weights; None: that of the output folder
+    changes: Mapping[str, object] = field(default_factory=dict)  # single settings, over those of ``config``
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """``weights``: what `fsvideo swap --model` takes."""
+
+    output: Path
+    weights: Path
+    steps: int
+    minutes: float
+
+
+def align_command(options: AlignOptions, ui: Ui) -> AlignResult:
+    """Cut training crops out of photos and videos and measure who they show. Goes on where a cut run was."""
+    files = data.pictures(options.input)
+    models = (weights.read_bytes("detector"), weights.read_bytes("landmarker"))
+    ui.stage("align", len(files))
+    workers = min(options.workers or os.cpu_count() or 1, 1 + len(files) // 64)
+    counts = data.align(files, options.output, models, CropSpec(options.size), workers, ui.advance)
+    kept = counts.pop("kept", 0)
+    if kept == 0:
+        raise FsvideoError(f"no face fit for training in {len(files)} files: {dict(counts)}", "give larger photos")
+    device = pick_device(options.device)
+    encoder = load_encoder().to(device)
+
+    def encode(crops: Image) -> Array:
+        with torch.inference_mode():
+            raw: Array = encoder.raw(to_tensor(crops, device)).cpu().numpy()
+        return raw
+
+    ui.stage("identity", kept)
+    data.embed(options.output, encode, ui.advance)
+    return AlignResult(options.output, kept, dict(counts))
+
+
+def train_aei_command(options: TrainOptions, ui: Ui) -> TrainResult:
+    """Train AEI-Net, or go on with a run; writes ``aei.safetensors`` into the run's folder."""
+    folder = _folder(options, "aei")
+    settings = _aei_settings(options, folder)
+    device, encoder = pick_device(options.device), load_encoder()
+    faces = data.load(options.data, settings.size)
+    ui.note(f"{len(faces)} crops at {settings.size} pixels from {options.data}")
+    if options.resume:
+        state = folder.load_state()
+        trainer = AEITrainer(settings, encoder, device, (AEIConfig.from_json(state["config"]), state["ema"]))
+        trainer.load(state)
+        folder.trim(trainer.step)
+    else:
+        trainer = AEITrainer(settings, encoder, device, _aei_start(options.init, settings.size))
+    folder.make()
+    about = {"command": "aei", "data": str(options.data), "init": str(options.init or "")}
+    config.write(folder.path / "config.toml", about, settings)
+    pairs = Pairs(faces, encoder.mean, settings, device)
+    look = Pairs(faces, encoder.mean, replace(settings, batch=_LOOKED_AT), device).draw(LOOK)
+    train(trainer, pairs, look, folder, ui)
+    output = folder.path / "aei.safetensors"
+    export_aei(trainer.state(), output, options.name or folder.path.name, notes={"crops": str(len(faces))})
+    return TrainResult(folder.path, output, trainer.step, folder.minutes())
+
+
+def train_hear_command(options: TrainOptions, ui: Ui) -> TrainResult:
+    """Train HEAR-Net behind a frozen AEI-Net, or go on with a run.
+
+    Writes ``hear.safetensors`` into the run's folder, and beside it ``aei.safetensors``: the AEI-Net as it was, whose
+    header names the new HEAR-Net as its refiner.
+    """
+    folder = _folder(options, "hear")
+    settings = _hear_settings(options, folder)
+    if options.resume:  # the same AEI-Net and occluders as before
+        run, _ = config.read(folder.path / "config.toml")
+        cutouts = Path(run["occluders"]) if run.get("occluders") else None
+        options = replace(options, aei=str(run["aei"]), occluders=cutouts)
+    device = pick_device(options.device)
+    checkpoint = weights.load(options.aei, "aei")
+    aei = load_swapper(options.aei, False, device)
+    assert isinstance(aei, AEISwapper)
+    size = aei.spec.size
+    faces = data.load(options.data, size)
+    ui.note(f"{len(faces)} crops at {size} pixels from {options.data}, behind {checkpoint.path.name}")
+    cut = load_cutouts(options.occluders, size) if options.occluders is not None else []
+    occluders = Occluders(size, cut, settings.held_out)
+    trainer = HEARTrainer(settings, aei.net, aei.encoder, device)
+    if options.resume:
+        trainer.load(folder.load_state())
+        folder.trim(trainer.step)
+    folder.make()
+    about = {"command": "hear", "data": str(options.data), "aei": str(checkpoint.path.resolve())}
+    about["occluders"] = str(options.occluders.resolve()) if options.occluders is not None else ""
+    config.write(folder.path / "config.toml", about, settings)
+    mean = aei.encoder.mean
+    everything = OccludedPairs(faces, mean, occluders, np.arange(len(faces)), settings, device)
+    hard = _hardest(folder.path / "hard.npy", aei, everything, settings, ui)
+    pairs = OccludedPairs(faces, mean, occluders, hard, settings, device)
+    looked_at = replace(settings, batch=_LOOKED_AT)
+    look = OccludedPairs(faces, mean, occluders, hard, looked_at, device, held_out=True).draw(LOOK)
+    train(trainer, pairs, look, folder, ui)
+    output, name = folder.path / "hear.safetensors", options.name or folder.path.name
+    export_hear(trainer.state(), output, name, size, checkpoint.sha256, {"crops": str(len(faces))})
+    both = folder.path / "aei.safetensors"
+    weights.save(both, checkpoint.tensors, {**checkpoint.meta, "refiner": str(output.resolve())})
+    return TrainResult(folder.path, both, trainer.step, folder.minutes())
+
+
+def _folder(options: TrainOptions, kind: str) -> RunFolder:
+    if options.output is not None:
+        return RunFolder(options.output, options.resume)
+    if options.resume:
+        runs = sorted(p.parent for p in Path("runs").glob(f"{kind}-*/state.pt"))
+        if not runs:
+            raise FsvideoError(f"no run to resume under runs/{kind}-*", "name its folder with --output")
+        return RunFolder(runs[-1], True)
+    return RunFolder(Path("runs") / f"{kind}-{datetime.now():%Y%m%d-%H%M%S}", False)
+
+
+def _kept(options: TrainOptions, folder: RunFolder) -> dict[str, object]:
+    """The settings of a run to go on with. Raises FsvideoError where others are asked for, its limits apart."""
+    _, values = config.read(folder.path / "config.toml")
+    asked = {**(config.read(options.config)[1] if options.config is not None else {}), **options.changes}
+    if other := sorted(k for k, v in asked.items() if k not in _LIMITS and v != values.get(k)):
+        raise FsvideoError(f"a resumed run keeps its settings: {', '.join(other)}", "start a new run with --init")
+    return values
+
+
+def _aei_settings(options: TrainOptions, folder: RunFolder) -> AEISettings:
+    settings = AEISettings()
+    if options.resume:
+        settings = config.apply(settings, _kept(options, folder), str(folder.path / "config.toml"))
+    else:
+        given = config.read(options.config)[1] if options.config is not None else {}
+        preset = str(options.changes.get("preset", given.get("preset", settings.preset)))
+        settings = replace(settings, preset=preset, size=_SIZES.get(preset, settings.size))
+        if options.init is not None:  # identity is there already
+            settings = replace(settings, ramp=0)
+        settings = config.apply(settings, given, str(options.config))
+    settings = config.apply(settings, options.changes, "options")
+    if settings.preset not in PRESETS:
+        raise FsvideoError(f"no preset {settings.preset!r}", f"known: {', '.join(PRESETS)}")
+    if settings.size not in (64, 128, 256, 512) or settings.batch < 1:
+        raise FsvideoError(f"cannot train {settings.size} pixels, batch {settings.batch}", "size: 64, 128, 256 or 512")
+    return settings
+
+
+def _hear_settings(options: TrainOptions, folder: RunFolder) -> HEARSettings:
+    settings = HEARSettings()
+    if options.resume:
+        settings = config.apply(settings, _kept(options, folder), str(folder.path / "config.toml"))
+    elif options.config is not None:
+        settings = config.apply(settings, config.read(options.config)[1], str(options.config))
+    settings = config.apply(settings, options.changes, "options")
+    if settings.preset not in HEAR_PRESETS:
+        raise FsvideoError(f"no preset {settings.preset!r}", f"known: {', '.join(HEAR_PRESETS)}")
+    return settings
+
+
+def _aei_start(init: Path | None, size: int) -> tuple[AEIConfig, dict[str, torch.Tensor]] | None:
+    if init is None:
+        return None
+    checkpoint = weights.load(init, "aei")
+    start = AEIConfig.from_json(checkpoint.meta["config"])
+    if not 64 <= start.size <= size <= 2 ** len(start.gen):
+        raise FsvideoError(f"{init}: made for {start.size} pixels, which do not grow to {size}", "choose another size")
+    return start, {k: v.float() for k, v in checkpoint.tensors.items()}
+
+
+def _hardest(
+    file: Path, aei: AEISwapper, pairs: OccludedPairs, settings: HEARSettings, ui: Ui
+) -> npt.NDArray[np.int64]:
+    """The crops of the largest heuristic error among those ranked; measured once a run."""
+    if not file.exists():
+        rng = np.random.default_rng(settings.seed)
+        count = min(settings.ranked, len(pairs.data))
+        rows = np.sort(rng.choice(len(pairs.data), count, replace=False))
+        ui.stage("rank", count)
+        errors = []
+        for part in np.split(rows, range(32, count, 32)):
+            errors.append(hear.heuristic_errors(aei.net, pairs, part))
+            ui.advance(len(part))
+        order = np.argsort(-np.concatenate(errors), kind="stable")
+        with file.with_suffix(".part").open("wb") as part_file:
+            np.save(part_file, rows[order[: max(1, round(settings.hardest * count))]])
+        os.replace(file.with_suffix(".part"), file)
+    hard: npt.NDArray[np.int64] = np.load(file)
+    return hard

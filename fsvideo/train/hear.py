@@ -1,0 +1,226 @@
+"""Training HEAR-Net behind a frozen AEI-Net: occluded pairs, and one step (FaceShifter, section 3.2).
+
+The paper trains on pairs alone: where source and target are one, the target is the answer. With an occluder that we
+pasted ourselves the answer is known for every pair: AEI-Net's result with the occluder laid over it. That is one more
+term, ``occ``; the paper's own loss is that with ``w_occ`` = 0 and the other weights 1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from fsvideo.models.aei import AEINet
+from fsvideo.models.hear import PRESETS, HEARNet
+from fsvideo.models.identity import IdentityEncoder
+from fsvideo.train import losses
+from fsvideo.train.aei import jitter
+from fsvideo.train.data import FaceData
+from fsvideo.train.occlude import Occluders
+from fsvideo.train.run import Diverged, Ema, to_tensor
+from fsvideo.types import Array, Image
+
+
+@dataclass(frozen=True)
+class HEARSettings:
+    """What a run is made of."""
+
+    preset: str = "compact"
+    batch: int = 8
+    lr: float = 4e-4
+    w_id: float = 0.1
+    w_change: float = 1.0
+    w_rec: float = 10.0
+    w_occ: float = 1.0
+    same: float = 0.2  # share of pairs whose source is the target
+    occluded: float = 0.6  # share of targets that something is pasted on
+    hard: float = 0.4  # share of targets among those of the largest heuristic error
+    hardest: float = 0.1  # which part of the ranked crops these are
+    ranked: int = 10_000  # crops whose heuristic error is measured before the first step
+    held_out: tuple[str, ...] = ("microphone",)  # what occluders for validation are called, or how their names begin
+    ema: float = 0.999
+    seed: int = 0
+    steps: int = 1_000_000
+    max_minutes: float = 0.0  # 0: no limit
+    save_minutes: float = 3.0
+    sample_every: int = 250
+
+
+@dataclass(frozen=True)
+class OccludedBatch:
+    """``target`` (B, 3, S, S) with its occluders pasted; ``occluder`` alike and its ``alpha`` (B, 1, S, S), 0: nothing.
+
+    ``z_id`` (B, D) of the sources; ``source`` pictures, to look at; ``same`` (B,) bool.
+    """
+
+    target: Tensor
+    occluder: Tensor
+    alpha: Tensor
+    source: Tensor
+    z_id: Tensor
+    same: Tensor
+
+
+class OccludedPairs:
+    """Random pairs with occluders; step k draws the same pairs in every run of a seed.
+
+    ``hard``: indices of the crops of the largest heuristic error. ``held_out``: draw the occluders kept for validation,
+    one on every target, and no pair whose source is the target.
+    """
+
+    def __init__(
+        self,
+        data: FaceData,
+        mean: Tensor,
+        occluders: Occluders,
+        hard: npt.NDArray[np.int64],
+        settings: HEARSettings,
+        device: torch.device,
+        held_out: bool = False,
+    ) -> None:
+        self.data, self.occluders, self.hard, self.settings = data, occluders, hard, settings
+        self.device, self.held_out = device, held_out
+        self.z_id = F.normalize(torch.from_numpy(data.embeddings) - mean.cpu(), dim=1)
+
+    def draw(self, step: int) -> OccludedBatch:
+        s = self.settings
+        rng = np.random.default_rng((s.seed, step))
+        target = rng.integers(len(self.data), size=s.batch)
+        hard = rng.random(s.batch) < s.hard
+        target[hard] = rng.choice(self.hard, int(hard.sum()))
+        source = rng.integers(len(self.data), size=s.batch)
+        same = rng.random(s.batch) < (0.0 if self.held_out else s.same)
+        source[same] = target[same]
+        rgb = self.data.rgb[target]
+        flip = rng.random(s.batch) < 0.5
+        rgb[flip] = rgb[flip, :, ::-1]
+        covered = rng.random(s.batch) < (1.0 if self.held_out else s.occluded)
+        occluder, alpha = self._occluders(rng, rgb, covered)
+        clean = to_tensor(rgb, self.device)
+        occluder, alpha = occluder.to(self.device), alpha.to(self.device)
+        return OccludedBatch(
+            torch.lerp(clean, occluder, alpha),
+            occluder,
+            alpha,
+            to_tensor(self.data.rgb[source], self.device),
+            self.z_id[source].to(self.device),
+            torch.from_numpy(same).to(self.device),
+        )
+
+    def _occluders(self, rng: np.random.Generator, rgb: Image, covered: npt.NDArray[np.bool_]) -> tuple[Tensor, Tensor]:
+        pictures, alphas = np.zeros(rgb.shape, np.float32), np.zeros(rgb.shape[:3], np.float32)
+        for i in np.flatnonzero(covered):
+            pictures[i], alphas[i] = self.occluders.draw(rng, rgb[i], self.held_out)
+        picture = torch.from_numpy(pictures).permute(0, 3, 1, 2) / 127.5 - 1
+        return picture.contiguous(), torch.from_numpy(alphas)[:, None]
+
+
+class HEARTrainer:
+    """HEAR-Net, its optimiser, and the frozen nets before and behind it."""
+
+    def __init__(self, settings: HEARSettings, aei: AEINet, encoder: IdentityEncoder, device: torch.device) -> None:
+        torch.manual_seed(settings.seed)
+        self.settings, self.device = settings, device
+        self.aei = aei.to(device).eval().requires_grad_(False)
+        self.encoder = encoder.to(device)
+        self.net = HEARNet(PRESETS[settings.preset]).to(device)
+        # torch takes no integer beta here
+        self.opt = torch.optim.Adam(self.net.parameters(), settings.lr, betas=(0.0, 0.999))
+        self.ema = Ema(self.net, settings.ema)
+        self.generator = torch.Generator().manual_seed(settings.seed)
+        self.step = 0
+
+    def train_step(self, batch: OccludedBatch) -> dict[str, float]:
+        """One update; returns the named losses."""
+        s = self.settings
+        y_hat, delta_y = swap(self.aei, self.encoder, batch.target, batch.z_id)
+        y = self.net(y_hat, delta_y)
+        terms = {
+            "id": losses.identity(self.encoder(jitter(y, self.generator)), batch.z_id),
+            "change": losses.change(y, y_hat, batch.alpha, batch.same),
+            "rec": losses.reconstruction(y, batch.target, batch.same),
+            "occ": losses.occlusion(y, torch.lerp(y_hat, batch.occluder, batch.alpha), batch.alpha),
+        }
+        weights = {"id": s.w_id, "change": s.w_change, "rec": s.w_rec, "occ": s.w_occ}
+        total = torch.stack([weights[k] * v for k, v in terms.items()]).sum()
+        if not torch.isfinite(total):
+            raise Diverged(f"the loss is no longer finite at step {self.step}", "start again with a lower lr")
+        self.opt.zero_grad(set_to_none=True)
+        total.backward()
+        self.opt.step()
+        self.ema.update(self.net, self.step)
+        self.step += 1
+        return {"total": float(total.detach()), **{k: float(v.detach()) for k, v in terms.items()}}
+
+    def state(self) -> dict[str, object]:
+        return {
+            "step": self.step,
+            "settings": asdict(self.settings),
+            "config": self.net.config.to_json(),
+            "net": self.net.state_dict(),
+            "opt": self.opt.state_dict(),
+            "ema": self.ema.values,
+            "generator": self.generator.get_state(),
+        }
+
+    def load(self, state: dict[str, object]) -> None:
+        self.net.load_state_dict(state["net"])  # type: ignore[arg-type]
+        self.opt.load_state_dict(state["opt"])  # type: ignore[arg-type]
+        self.ema.values = {k: v.to(self.device) for k, v in state["ema"].items()}  # type: ignore[attr-defined]
+        self.generator.set_state(state["generator"])  # type: ignore[arg-type]
+        self.step = int(state["step"])  # type: ignore[call-overload]
+
+    @torch.no_grad()
+    def look(self, batch: OccludedBatch) -> tuple[list[Tensor], dict[str, float]]:
+        """source | target | y_hat | delta_y | y, by the averaged weights, and how well the occluders came back.
+
+        PSNR in dB under the occluders, before and after HEAR-Net; mean |y - y_hat| where there are none, grey levels;
+        cosine to the source, before and after.
+        """
+        net = HEARNet(self.net.config).to(self.device)
+        net.load_state_dict(self.ema.values)
+        y_hat, delta_y = swap(self.aei, self.encoder, batch.target, batch.z_id)
+        y = net(y_hat, delta_y)
+        wanted = torch.lerp(y_hat, batch.occluder, batch.alpha)
+        under, clear = batch.alpha > 0.5, batch.alpha < 0.02
+        found = {
+            "look_occ_before": _psnr(y_hat, wanted, under),
+            "look_occ": _psnr(y, wanted, under),
+            "look_change": 127.5 * float(_mean((y - y_hat).abs(), clear)),
+            "look_id_before": 1 - float(losses.identity(self.encoder(y_hat), batch.z_id)),
+            "look_id": 1 - float(losses.identity(self.encoder(y), batch.z_id)),
+        }
+        return [batch.source, batch.target, y_hat, delta_y.clamp(-1, 1), y], found
+
+
+@torch.no_grad()
+def swap(aei: AEINet, encoder: IdentityEncoder, target: Tensor, z_id: Tensor) -> tuple[Tensor, Tensor]:
+    """y_hat, and the heuristic error delta_y = target - AEI(target, z_id(target))."""
+    z_att = aei.attributes(target)
+    return aei.generate(z_att, z_id), target - aei.generate(z_att, encoder(target))
+
+
+@torch.no_grad()
+def heuristic_errors(aei: AEINet, pairs: OccludedPairs, rows: npt.NDArray[np.int64]) -> Array:
+    """(len(rows),) mean |delta_y| over the face of each of these crops of the data, as they are."""
+    target = to_tensor(pairs.data.rgb[rows], pairs.device)
+    error = (target - aei(target, pairs.z_id[rows].to(pairs.device))[0]).abs().mean(1)
+    side = torch.linspace(-1, 1, target.shape[-1], device=pairs.device)
+    # The face lies in an ellipse in the middle; what is around it is no occluder, and never pasted back.
+    face = ((side[None] / 0.6) ** 2 + ((side[:, None] - 0.1) / 0.8) ** 2 < 1).float()
+    mean: Array = ((error * face).sum((1, 2)) / face.sum()).cpu().numpy()
+    return mean
+
+
+def _mean(x: Tensor, where: Tensor) -> Tensor:
+    """Mean of (N, 3, S, S) over the pixels of (N, 1, S, S) bool."""
+    return (x.mean(1, keepdim=True) * where).sum() / where.sum().clamp(min=1)
+
+
+def _psnr(x: Tensor, wanted: Tensor, where: Tensor) -> float:
+    return float(10 * torch.log10(4 / _mean((x - wanted).square(), where).clamp(min=1e-8)))
