@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -11,9 +12,9 @@ import numpy as np
 import pytest
 from face_fixtures import EXAMPLES, backdrop, load_finder, read_image
 
-from fsvideo.faces.detect import FaceFinder, iou
+from fsvideo.faces.detect import FaceFinder, carried, iou
 from fsvideo.faces.quiet import without_chatter
-from fsvideo.types import Image
+from fsvideo.types import Array, Face, Image
 
 # pictures that hold more than one face, or none
 COUNTS = {"group__21.jpg": 3, "group_friends__22.jpg": 6, "three_people__48.jpg": 3, "two_people__24.jpg": 2}
@@ -28,6 +29,11 @@ def finder() -> Iterator[FaceFinder]:
 @pytest.fixture(scope="module")
 def portrait() -> Image:
     return read_image(EXAMPLES / "grace_hopper.jpg")
+
+
+def moved(face: Face, by: Array) -> Face:
+    x, y = by
+    return carried(face, np.array([[1, 0, x], [0, 1, y]], np.float32), face.score)
 
 
 def test_hard_pictures(finder: FaceFinder, data: Path) -> None:
@@ -101,11 +107,26 @@ def test_follow_finds_a_face_near_where_it_was(finder: FaceFinder, portrait: Ima
     (face,) = finder.find(portrait)
     size = face.box[2] - face.box[0]
     for shift in ((0.3, 0.1), (-0.2, -0.3)):
-        again = finder.follow(portrait, face.points + np.float32(shift) * size)
+        again = finder.follow(portrait, moved(face, np.float32(shift) * size))
         assert again is not None and np.abs(again.points - face.points).mean() < 0.02 * size
         assert again.score > 0.8
-    assert finder.follow(portrait, face.points + 3 * size) is None
-    assert finder.follow(np.zeros_like(portrait), face.points) is None
+    assert finder.follow(portrait, moved(face, np.float32([3, 3]) * size)) is None
+    assert finder.follow(np.zeros_like(portrait), face) is None
+
+
+def test_the_mesh_is_carried_while_the_detector_alone_sees_the_face(
+    finder: FaceFinder, portrait: Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (face,) = finder.find(portrait)
+    size = face.box[2] - face.box[0]
+    monkeypatch.setattr(finder, "fit", lambda *_: None)
+    again = finder.follow(portrait, moved(face, np.float32([0.1, 0.1]) * size))
+    assert again is not None and np.abs(again.landmarks - face.landmarks).mean() < 0.03 * size
+    assert np.array_equal(again.pose, face.pose)
+    # a mesh that had another shape, as of a turned head, does not fit any more
+    nose = np.zeros((5, 2), np.float32)
+    nose[2] = (0.3 * size, 0)
+    assert finder.follow(portrait, replace(face, points=face.points + nose)) is None
 
 
 def test_known_faces_are_not_found_again(finder: FaceFinder, data: Path) -> None:

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
 import numpy as np
 
-from fsvideo.faces.align import five_points, invert, similarity, transform, warp
+from fsvideo.faces.align import five_points, invert, scale_of, similarity, transform, warp
 from fsvideo.faces.quiet import without_chatter
 from fsvideo.types import Array, Face, Image
 
@@ -27,6 +27,7 @@ _PATCH = np.array([(0.40, 0.42), (0.60, 0.42), (0.50, 0.53), (0.415, 0.63), (0.5
 _FACE = 0.46
 # The mesh has a detector of its own, which misses some faces at one size and prefers a neighbour at another.
 _ZOOMS = (0.7, 1.6)
+_SURE, _STIFF = 0.7, 0.035  # detector's score and error of its points, in face sizes, up to which a mesh is carried
 _DARK = 50  # mean level of a patch below which it is lifted
 
 
@@ -154,10 +155,22 @@ class FaceFinder:
             )
         return None
 
-    def follow(self, image: Image, points: Array) -> Face | None:
-        """The face that should be about here, five points (5, 2): ``locate``, then ``fit``."""
-        found = self.locate(image, points)
-        return None if found is None else self.fit(image, found.points, found.score)
+    def follow(self, image: Image, face: Face) -> Face | None:
+        """The face that looked like this and should be about here in this picture: ``locate``, then ``fit``.
+
+        Where the detector sees it and the mesh does not, the mesh it had is carried along, as long as it still fits.
+        """
+        found = self.locate(image, face.points)
+        if found is None:
+            return None
+        fitted = self.fit(image, found.points, found.score)
+        if fitted is not None or found.score < _SURE:
+            return fitted
+        matrix = similarity(face.points, found.points)
+        size = _FACE / scale_of(similarity(found.points, _PATCH))
+        if np.abs(transform(matrix, face.points) - found.points).mean() > _STIFF * size:
+            return None
+        return carried(face, matrix, found.score)
 
     def _fit_all(self, image: Image, candidates: Iterable[Candidate], known: Sequence[Face]) -> list[Face]:
         faces: list[Face] = []
@@ -262,6 +275,13 @@ def _pose(facial: Array, matrix: Array) -> Array:
     pitch = np.degrees(np.arcsin(np.clip(-r[1, 2], -1, 1)))
     roll = np.degrees(np.arctan2(r[1, 0], r[1, 1])) + np.degrees(np.arctan2(matrix[1, 0], matrix[0, 0]))
     return np.array([yaw, pitch, roll], np.float32)
+
+
+def carried(face: Face, matrix: Array, score: float) -> Face:
+    """The face moved by a 2 x 3 similarity; its pose and expression stay."""
+    landmarks = transform(matrix, face.landmarks)
+    box = np.concatenate([landmarks.min(0), landmarks.max(0)])
+    return replace(face, box=box, points=transform(matrix, face.points), landmarks=landmarks, score=score)
 
 
 def iou(a: Array, b: Array) -> float:

@@ -70,8 +70,8 @@ class Follower:
             self._past.clear()
             self._detections, self._seen, self._thorough = 0, 0, -np.inf
         faces: list[Face] = []
-        for points in [] if cut else self._tracker.predict(time):
-            face = self._finder.follow(image, points)
+        for expected in [] if cut else self._tracker.predict(time):
+            face = self._finder.follow(image, expected)
             if face is not None and not _among(face, faces):
                 faces.append(face)
         due = self._detections == 0 or len(self._past) >= DETECT_EVERY - 1 or len(faces) < self._seen
@@ -104,7 +104,7 @@ class Follower:
     def _follow_back(self, track: int, face: Face) -> None:
         """Look for a newcomer in the frames since the last detection, backwards, until it is not there."""
         for past in reversed(self._past):
-            earlier = self._finder.follow(past.image, face.points)
+            earlier = self._finder.follow(past.image, face)
             if earlier is None or _among(earlier, past.faces):
                 return
             face = earlier

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fsvideo.faces.align import OUTLINE, crop
+from fsvideo.faces.detect import carried
 from fsvideo.faces.people import Embed, Sample, best, mean_embedding, number_people, quality
 from fsvideo.types import Array, CropSpec, Face, Image, Track
 
@@ -19,7 +20,7 @@ _DOUBT_AFTER = 0.15  # seconds unseen after which a face must be recognised to g
 _REACH = 0.5  # how far from its prediction a face may be, in face sizes ...
 _REACH_GROWTH = 1.5  # ... and how much more for each second it was not seen
 _RESIZE = 0.5  # natural logarithm of the most a face's size may change
-_STRANGER, _TRUSTED = 0.05, 0.35  # a crop of this quality that is less similar than this shows somebody else
+_STRANGER, _TRUSTED = 0.2, 0.55  # a crop of this quality that is less similar than this shows somebody else
 _FLICKER = 3  # a track seen in fewer frames is no person, unless its shot is as short ...
 _DOUBTFUL = 0.8  # ... and one of a lower mean score only if it lasts half a second
 _ROW = 10 + 2 * len(OUTLINE) + 3 + 1  # points, outline, pose, score
@@ -38,8 +39,8 @@ class Tracker:
         self.times: list[float] = []  # seconds, of every frame so far
         self.cuts: list[int] = []  # frames that started a new shot
 
-    def predict(self, time: float) -> list[Array]:
-        """Where the face of each live track should be at this time: five points (5, 2) each."""
+    def predict(self, time: float) -> list[Face]:
+        """The face of each live track where it should be at this time."""
         return [t.predicted(time) for t in self._live if time - t.seen <= MAX_GAP]
 
     def update(self, time: float, image: Image, faces: Sequence[Face], cut: bool = False) -> list[int]:
@@ -148,14 +149,15 @@ class _Live:
         """Whether it is time to look again who this is."""
         return time - self.sampled >= _SAMPLE_EVERY or time - self.seen >= _DOUBT_AFTER
 
-    def predicted(self, time: float) -> Array:
-        """Five points (5, 2): the last velocity goes on for a fifth of a second."""
-        return np.asarray(self.face.points + self.velocity * np.float32(min(time - self.seen, 0.2)), np.float32)
+    def predicted(self, time: float) -> Face:
+        """The last face, moved: the last velocity goes on for a fifth of a second."""
+        x, y = self.velocity * np.float32(min(time - self.seen, 0.2))
+        return carried(self.face, np.array([[1, 0, x], [0, 1, y]], np.float32), self.face.score)
 
     def distance(self, face: Face, time: float) -> float:
         """Between the face and the prediction, in face sizes; infinite where this cannot be the track's face."""
         mine, other = _size(self.face), _size(face)
-        apart = float(np.linalg.norm(face.points - self.predicted(time), axis=1).mean() / np.sqrt(mine * other))
+        apart = float(np.linalg.norm(face.points - self.predicted(time).points, axis=1).mean() / np.sqrt(mine * other))
         unseen = time - self.seen
         far = apart > _REACH + _REACH_GROWTH * unseen or abs(np.log(mine / other)) > _RESIZE + unseen
         return np.inf if far else apart
