@@ -132,9 +132,7 @@ class Face:
     """One face in one frame, in display pixels."""
 
     box: Array  # (4,) left, top, right, bottom
-    points: (
-        Array  # (5, 2) middles of the eyes' corners (image left first), nose tip, mouth corners
-    )
+    points: Array  # (5, 2) middles of the eyes' corners (image left first), nose tip, mouth corners
     landmarks: Array  # (478, 2) the mediapipe face mesh
     score: float  # detector confidence, 0..1
     pose: Array  # (3,) yaw, pitch, roll in degrees; 0 looks into the camera
