@@ -135,7 +135,7 @@ def _options(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
     click.option(
         "--smooth",
         type=click.FloatRange(0, 5),
-        default=0.25,
+        default=0.5,
         show_default=True,
         metavar="SECONDS",
         help="Steady points, mask and colour over this time; 0: off.",

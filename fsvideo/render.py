@@ -111,7 +111,7 @@ class Painter:
         seconds = float(frame.pts * self.info.time_base)
         for face, swapped in zip(task.faces, task.swapped, strict=True):
             if self.options.color == "match":
-                match = self._match.setdefault(face.job.track.id, ColorMatch(2 * self.options.smooth))
+                match = self._match.setdefault(face.job.track.id, ColorMatch(self.options.smooth))
                 swapped = match(swapped, face.crop, face.mask, seconds)
             change = delta(face.region, face.crop, swapped, face.mask, face.matrix, face.opacity)
             frame = add_rgb(frame, self.info, face.box, change)

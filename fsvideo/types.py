@@ -230,7 +230,7 @@ class SwapOptions:
     refine: bool = True
     mask: str = "outline"
     feather: float = 0.15  # parts of the face's width
-    smooth: float = 0.25  # seconds of the window that steadies points and colour; 0 is off
+    smooth: float = 0.5  # seconds of the window that steadies points and colour; 0 is off
     color: Literal["match", "keep"] = "match"
     encoder: str | None = None  # None: what suits container and input
     quality: int | None = None  # the encoder's own scale; None is its visually lossless value

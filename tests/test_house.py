@@ -27,7 +27,7 @@ FLOOR = {
     "swapper": 2,
     "casting": 3,
     "render": 3,
-    "train": 3,
+    "train": 5,
     "report": 4,
     "pipeline": 5,
     "evaluate": 6,
