@@ -23,7 +23,7 @@ from fsvideo.media.formats import Plane, layout, nearest, pack, reformat
 from fsvideo.media.read import main_video, open_input
 from fsvideo.media.remux import Copier
 from fsvideo.media.view import turn_frame
-from fsvideo.media.write import MUXERS, Encoder, WriteOptions, Writer
+from fsvideo.media.writer import MUXERS, Encoder, WriteOptions, Writer
 from fsvideo.types import ColorTags, Frame, MediaError, MediaInfo
 
 _STATES_ROTATION = frozenset({"mp4", "mov", "matroska"})

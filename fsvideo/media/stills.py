@@ -14,7 +14,7 @@ from fsvideo.media.color import effective_tags
 from fsvideo.media.container import convert
 from fsvideo.media.formats import layout, nearest, pack
 from fsvideo.media.read import folder_images
-from fsvideo.media.write import STILLS, WriteOptions, Writer
+from fsvideo.media.writer import STILLS, WriteOptions, Writer
 from fsvideo.types import ColorTags, Frame, MediaError, MediaInfo
 
 _CODECS = {".png": "png", ".jpg": "mjpeg", ".jpeg": "mjpeg", ".webp": "libwebp"}
