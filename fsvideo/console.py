@@ -25,11 +25,15 @@ from fsvideo.types import FsvideoError
 
 
 class _Rate(ProgressColumn):
-    """Frames a second of the running stage."""
+    """How many a second the running stage does."""
+
+    def __init__(self, unit: str) -> None:
+        super().__init__()
+        self._unit = unit
 
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed
-        return Text("" if speed is None else f"{speed:5.1f} frames/s", style="cyan")
+        return Text("" if speed is None else f"{speed:5.1f} {self._unit}/s", style="cyan")
 
 
 class _Count(ProgressColumn):
@@ -48,16 +52,17 @@ class Terminal:
         self._error = Console(stderr=True, highlight=False)
         self._progress: Progress | None = None
         self._task: TaskID | None = None
-        self._stage, self._done, self._began = "", 0, 0.0
+        self._stage, self._done, self._began, self._unit = "", 0, 0.0, "frames"
 
     @contextmanager
-    def live(self) -> Iterator[None]:
-        """The progress display, taken away at the end."""
+    def live(self, unit: str = "frames") -> Iterator[None]:
+        """The progress display, taken away at the end. ``unit``: what is counted."""
+        self._unit = unit
         columns = (
             TextColumn("[bold]{task.description:<10}"),
             BarColumn(bar_width=32),
             _Count(),
-            _Rate(),
+            _Rate(unit),
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
@@ -107,8 +112,8 @@ class Terminal:
     def _finish_stage(self) -> None:
         if self._stage and self._done:
             seconds = max(1e-6, time.monotonic() - self._began)
-            rate = f"{self._done / seconds:.1f} frames/s"
-            self.console.print(f"  [dim]{self._stage:<10} {self._done} frames in {seconds:.1f} s, {rate}[/]")
+            rate = f"{self._done / seconds:.1f} {self._unit}/s"
+            self.console.print(f"  [dim]{self._stage:<10} {self._done} {self._unit} in {seconds:.1f} s, {rate}[/]")
         self._stage, self._done = "", 0
 
 

@@ -1,23 +1,23 @@
-"""The command line: flags become one frozen options value and one call. Heavy imports stay inside the commands."""
+"""`fsvideo swap`."""
 
 from __future__ import annotations
 
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from fsvideo import __version__
+from fsvideo.cli.common import FILE, errors, stack
 from fsvideo.types import FsvideoError, SwapOptions
 
+if TYPE_CHECKING:
+    from fsvideo.console import Terminal
+
 ENCODERS = ("x264", "x265", "vp9", "av1", "prores", "ffv1")
-FILE = click.Path(path_type=Path)
 
 
 class _Seconds(click.ParamType):
@@ -37,42 +37,8 @@ class _Seconds(click.ParamType):
         return sum(p * 60**k for k, p in enumerate(reversed(parts)))
 
 
-@contextmanager
-def _errors(quiet: bool = False) -> Iterator[Any]:
-    """Turn what a user can cause into one line and exit code 1, Ctrl-C into 130."""
-    from fsvideo.console import Terminal
-
-    terminal = Terminal(quiet)
-    try:
-        yield terminal
-    except FsvideoError as error:
-        terminal.error(error)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        terminal.print("[yellow]interrupted[/] nothing was left behind")
-        sys.exit(130)
-
-
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.version_option(__version__, prog_name="fsvideo")
-def main() -> None:
-    """Put the face of a source photo on a person in a video.
-
-    Use it with the consent of the people shown. Every output says in its metadata that it is AI-edited.
-    """
-
-
-def _options(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    def add(command: Any) -> Any:
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return add
-
-
-@main.command(short_help="Swap a face in videos, images or folders of images.")
-@_options(
+@click.command(short_help="Swap a face in videos, images or folders of images.")
+@stack(
     click.option(
         "--source",
         "sources",
@@ -219,7 +185,7 @@ def swap(
         raise click.UsageError("--reference goes with --faces reference")
     if rest["start"] is not None and rest["end"] is not None and rest["end"] <= rest["start"]:
         raise click.UsageError("--end must come after --start")
-    with _errors(quiet) as terminal:
+    with errors(quiet) as terminal:
         from fsvideo.pipeline import default_output
 
         if len(inputs) > 1 and output is not None and not output.is_dir():
@@ -232,7 +198,7 @@ def swap(
             sys.exit(1)
 
 
-def _run(jobs: list[SwapOptions], dry_run: bool, as_json: bool, terminal: Any) -> bool:
+def _run(jobs: list[SwapOptions], dry_run: bool, as_json: bool, terminal: Terminal) -> bool:
     """Run every job on one loaded swapper; a failed one is reported and the rest go on. True if all went well."""
     import torch
 
@@ -266,70 +232,3 @@ def _run(jobs: list[SwapOptions], dry_run: bool, as_json: bool, terminal: Any) -
     if as_json:
         click.echo(json.dumps(results[0] if len(jobs) == 1 else results))
     return not failed
-
-
-@main.command()
-@click.argument("file", type=FILE)
-def verify(file: Path) -> None:
-    """Show what FILE says about how it was made.
-
-    Marks can be removed: a file that says nothing may be edited all the same.
-    """
-    with _errors() as terminal:
-        from fsvideo.media.provenance import read_tags
-
-        tags = read_tags(file)
-        said = {key: tags[key] for key in ("synthetic_media", "comment", "description") if key in tags}
-        if not any("fsvideo" in value for value in said.values()):
-            raise FsvideoError(f"{file}: carries no mark of fsvideo", "a mark can be removed, so this proves nothing")
-        terminal.table(list(said.items()))
-
-
-@main.command()
-@click.option("--json", "as_json", is_flag=True, help="Print a machine-readable result to stdout.")
-def doctor(as_json: bool) -> None:
-    """Say what is installed, what works here, and what is missing."""
-    with _errors() as terminal:
-        from fsvideo.doctor import checks
-
-        rows = checks()
-        if as_json:
-            click.echo(json.dumps([{"name": r.name, "ok": r.ok, "found": r.found, "hint": r.hint} for r in rows]))
-        else:
-            for row in rows:
-                mark = "[green]ok[/]     " if row.ok else "[red]missing[/]"
-                terminal.print(f"{mark} {row.name:<16} {row.found}" + (f"\n        {row.hint}" if row.hint else ""))
-        if not all(r.ok or r.optional for r in rows):
-            sys.exit(1)
-
-
-@main.group()
-def weights() -> None:
-    """The weights that ship."""
-
-
-@weights.command("list")
-def weights_list() -> None:
-    """Show each file, what it is for and its licence."""
-    with _errors() as terminal:
-        from fsvideo.weights import SHIPPED, find
-
-        rows = []
-        for name, shipped in SHIPPED.items():
-            size = find(name).stat().st_size
-            rows.append((name, f"{shipped.about}; {size / 1e6:.1f} MB, {shipped.license}, {shipped.file}"))
-        terminal.table(rows)
-
-
-@weights.command("verify")
-def weights_verify() -> None:
-    """Compare every file with its sha256; exit 1 if one is missing or altered."""
-    with _errors() as terminal:
-        from fsvideo.weights import verify
-
-        found = verify()
-        terminal.table([(check.name, check.state) for check in found])
-        if any(check.state != "ok" for check in found):
-            raise FsvideoError(
-                "some weights are not as they were shipped", "reinstall fsvideo, or restore weights/ in the checkout"
-            )
