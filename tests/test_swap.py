@@ -312,3 +312,41 @@ def test_doctor_and_weights() -> None:
     assert all(row["ok"] for row in found if row["name"] in ("face finder", "encoders", "weights landmarker"))
     assert "identity" in run("weights", "list").stderr
     assert "ok" in run("weights", "verify").stderr
+
+
+def peak(clip: Path, output: Path, scratch: Path) -> tuple[int, set[str]]:
+    """Peak memory in bytes of a swap, and the names of every file seen in its scratch and output folders meanwhile."""
+    code = "import resource,sys\nfrom fsvideo.cli import main\ntry: main()\nfinally: "
+    code += "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    command = [sys.executable, "-c", code, "swap", "--source", str(SOURCE), "--input", str(clip)]
+    command += ["--output", str(output), "--model", "tiny", "--preset", "ultrafast"]
+    scratch.mkdir()
+    seen: set[str] = set()
+    environment = {**os.environ, "TMPDIR": str(scratch)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment) as process:
+        while process.poll() is None:
+            seen |= {p.name for folder in (scratch, output.parent) for p in folder.iterdir()}
+            time.sleep(0.1)
+        assert process.stdout is not None
+        kilobytes = int(process.stdout.read().split()[-1])
+    assert process.returncode == 0
+    return kilobytes * 1024, seen
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_clip_and_no_frame_goes_to_disk(tmp_path: Path) -> None:
+    from fsvideo.media import ffmpeg
+
+    clips = []
+    for loops in (1, 12):  # 5 and 58 seconds
+        clips.append(tmp_path / f"{loops}.mp4")
+        command = [ffmpeg.find(), "-v", "error", "-stream_loop", str(loops - 1), "-i", str(CLIP), "-c", "copy"]
+        subprocess.run([*command, str(clips[-1])], check=True)
+    (tmp_path / "out").mkdir()
+    runs = [peak(clip, tmp_path / "out" / clip.name, tmp_path / f"scratch-{clip.stem}") for clip in clips]
+    short, long = (memory for memory, _ in runs)
+    assert len(times(tmp_path / "out" / "12.mp4")) == 12 * len(times(CLIP))
+    assert long < 1.1 * short
+    files = {name for _, seen in runs for name in seen} - {"1.mp4", "12.mp4"}
+    assert all(name.endswith(".part") for name in files)
+    assert len(files) <= 4  # the output while it grows, once when it is tried before the work and once in it
