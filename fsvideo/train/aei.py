@@ -125,8 +125,10 @@ class AEITrainer:
         self.net.to(device)
         self.discriminator = MultiScaleDiscriminator(depth=3 if settings.size <= 64 else 4).to(device)
         # torch takes no integer beta here
-        self.opt = torch.optim.Adam(self.net.parameters(), settings.lr, betas=(0.0, 0.999))
-        self.opt_d = torch.optim.Adam(self.discriminator.parameters(), settings.lr_discriminator, betas=(0.0, 0.999))
+        self.opt = torch.optim.Adam(self.net.parameters(), settings.lr, betas=(0.0, 0.999), fused=True)
+        self.opt_d = torch.optim.Adam(
+            self.discriminator.parameters(), settings.lr_discriminator, betas=(0.0, 0.999), fused=True
+        )
         self.ema = Ema(self.net, settings.ema)
         self.generator = torch.Generator().manual_seed(settings.seed)
         self.step = 0
