@@ -130,20 +130,29 @@ def load_swapper(model: str, refine: bool, device: torch.device) -> Swapper:
         raise WeightsError(
             f"{checkpoint.path}: made for another identity encoder or crop", f"this fsvideo has {encoder.name}"
         )
-    refiner = _load_refiner(meta.get("refiner", ""), checkpoint.sha256) if refine else None
+    refiner = _load_refiner(meta.get("refiner", ""), spec) if refine else None
     modules = [m for m in (net, encoder, refiner) if m is not None]
     for module in modules:
         module.eval().requires_grad_(False).to(device)
     return AEISwapper(meta.get("name", model), net, encoder, refiner, spec, device)
 
 
-def _load_refiner(name: str, aei_sha256: str) -> hear.HEARNet | None:
+def _load_refiner(name: str, spec: CropSpec) -> hear.HEARNet | None:
     """The HEAR-Net that an AEI-Net names as its own; None where it names none."""
     if not name:
         return None
     checkpoint = weights.load(name, "hear")
-    net = hear.HEARNet(hear.HEARConfig.from_json(checkpoint.meta["config"]))
-    net.load_state_dict(checkpoint.tensors)
+    try:
+        net = hear.HEARNet(hear.HEARConfig.from_json(checkpoint.meta["config"]))
+        net.load_state_dict(checkpoint.tensors)
+        fits = CropSpec.from_json(checkpoint.meta["crop"]) == spec
+    except (KeyError, ValueError, RuntimeError, TypeError) as error:
+        raise WeightsError(
+            f"{checkpoint.path}: its tensors do not fit a HEAR-Net of the sizes it states",
+            "take a file that `fsvideo train hear` wrote, or swap with --no-refine",
+        ) from error
+    if not fits:
+        raise WeightsError(f"{checkpoint.path}: made for other crops than the AEI-Net that names it", "use --no-refine")
     return net
 
 
