@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -17,6 +19,34 @@ from fsvideo.types import Array, CropSpec, Face, FaceError, Identity, Image, Med
 
 _RIVAL = 0.4  # a second face this large, relative to the largest, makes a source ambiguous
 _FRAMES_A_SOURCE = 12  # looked at in a source that is a clip or a folder
+
+
+@dataclass(frozen=True)
+class Cast:
+    """Whose face, and on whom. ``wanted``: embedding of the person to swap, for ``--faces reference``."""
+
+    identity: Identity
+    faces: Literal["largest", "all", "reference"]
+    wanted: Array | None
+
+    @staticmethod
+    def of(options: SwapOptions, finder: FaceFinder, swapper: Swapper) -> Cast:
+        """Read the sources and the reference. Raises FaceError where they cannot serve."""
+        wanted = None
+        if options.faces == "reference":
+            if options.reference is None:
+                raise FaceError("--faces reference needs a picture of the person", "add --reference IMAGE")
+            wanted = identify(finder, swapper, [options.reference]).embedding
+        return Cast(identify(finder, swapper, options.source), options.faces, wanted)
+
+    def choose(self, tracks: list[Track]) -> list[Track]:
+        """The tracks to swap: every one, those of the largest person, or those of the person in the reference."""
+        if self.faces == "all" or not tracks:
+            return tracks
+        if self.wanted is not None:
+            return [t for t in tracks if float(_person(tracks, t) @ self.wanted) > SAME_PERSON]
+        largest = min(t.person for t in tracks)  # people are numbered by how much of the clip they fill
+        return [t for t in tracks if t.person == largest]
 
 
 def identify(finder: FaceFinder, swapper: Swapper, sources: Sequence[Path]) -> Identity:
@@ -67,19 +97,6 @@ def _only_face(finder: FaceFinder, image: Image, path: Path) -> Face | None:
             f"{path}: {rivals + 1} faces in the source", "crop the picture so that only the face to use is left"
         )
     return faces[0] if faces else None
-
-
-def choose(tracks: Sequence[Track], options: SwapOptions, finder: FaceFinder, swapper: Swapper) -> list[Track]:
-    """The tracks to swap: every one, those of the largest person, or those of the person in the reference picture."""
-    if options.faces == "all" or not tracks:
-        return list(tracks)
-    if options.faces == "reference":
-        if options.reference is None:
-            raise FaceError("--faces reference needs a picture of the person", "add --reference IMAGE")
-        wanted = identify(finder, swapper, [options.reference]).embedding
-        return [t for t in tracks if float(_person(tracks, t) @ wanted) > SAME_PERSON]
-    largest = min(t.person for t in tracks)  # people are numbered by how much of the clip they fill
-    return [t for t in tracks if t.person == largest]
 
 
 def _person(tracks: Sequence[Track], track: Track) -> Array:

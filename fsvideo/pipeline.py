@@ -28,7 +28,7 @@ from fsvideo.media.view import upright
 from fsvideo.media.write import MUXERS, STILLS, WriteOptions, open_writer, refuse
 from fsvideo.render import FrameTask, Job, Painter, cut_faces, swap_faces
 from fsvideo.swapper import Swapper
-from fsvideo.types import FaceError, Footage, Frame, Image, MediaInfo, SwapOptions, SwapResult, Track, Ui
+from fsvideo.types import FaceError, Footage, Frame, Identity, Image, MediaInfo, SwapOptions, SwapResult, Track, Ui
 
 _AHEAD = 4  # frames decoded ahead in pass 1
 _LOOK_SIDE = 1280  # pixels of the long side that pass 1 looks at: a 40-pixel face of a 1080p frame still has 27
@@ -62,17 +62,15 @@ def _looks(info: MediaInfo, options: SwapOptions, ui: Ui) -> Generator[tuple[Ima
         yield upright(frame, info, _LOOK_SIDE).rgb, float(frame.pts * info.time_base)
 
 
-def plan(footage: Footage, options: SwapOptions, finder: FaceFinder, swapper: Swapper) -> tuple[list[Job], list[Track]]:
-    """Whom to swap, with tracks steadied and opacities; the chosen tracks as they were found come second."""
-    identity = casting.identify(finder, swapper, options.source)
-    chosen = casting.choose(footage.tracks, options, finder, swapper)
+def plan(footage: Footage, chosen: list[Track], identity: Identity, options: SwapOptions) -> list[Job]:
+    """The tracks to swap, steadied with a view of the whole clip, and how opaque each of their frames is."""
     bounds = {0, *footage.cuts, len(footage.times)}
     jobs = []
     for track in chosen:
         times = footage.times[track.start : track.stop]
         steady = smooth(track, times, options.smooth)
         jobs.append(Job(steady, fade(steady, times, bounds), identity))
-    return jobs, chosen
+    return jobs
 
 
 def render(
@@ -100,8 +98,10 @@ def swap(options: SwapOptions, swapper: Swapper, ui: Ui, write: bool = True) -> 
     if write:
         _check_outputs(options, info, settings)
     with Finder() as finder:
+        cast = casting.Cast.of(options, finder, swapper)
         footage = survey(info, finder, swapper, options, ui)
-        jobs, chosen = plan(footage, options, finder, swapper)
+    chosen = cast.choose(footage.tracks)
+    jobs = plan(footage, chosen, cast.identity, options)
     result = SwapResult(options.input, None, info, footage, chosen, frames=len(footage.times))
     result.swapped_frames, result.swapped_faces = _counts(jobs, len(footage.times))
     if not chosen:
