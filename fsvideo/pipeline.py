@@ -28,7 +28,19 @@ from fsvideo.media.view import upright
 from fsvideo.media.write import MUXERS, STILLS, WriteOptions, open_writer, refuse
 from fsvideo.render import FrameTask, Job, Painter, cut_faces, swap_faces
 from fsvideo.swapper import Swapper
-from fsvideo.types import FaceError, Footage, Frame, Identity, Image, MediaInfo, SwapOptions, SwapResult, Track, Ui
+from fsvideo.types import (
+    FaceError,
+    Footage,
+    Frame,
+    Identity,
+    Image,
+    MediaError,
+    MediaInfo,
+    SwapOptions,
+    SwapResult,
+    Track,
+    Ui,
+)
 
 _AHEAD = 4  # frames decoded ahead in pass 1
 _LOOK_SIDE = 1280  # pixels of the long side that pass 1 looks at: a 40-pixel face of a 1080p frame still has 27
@@ -161,7 +173,8 @@ def _write(
         report.write_json(options.report, log.document(options, result))
     if options.compare is not None:
         ui.stage("compare", 0)
-        ffmpeg.side_by_side(options.input, options.output, options.compare, overwrite=options.overwrite)
+        start = options.start or 0.0
+        ffmpeg.side_by_side(options.input, options.output, options.compare, start=start, overwrite=options.overwrite)
 
 
 def _decode(info: MediaInfo, options: SwapOptions, ui: Ui) -> Generator[Frame]:
@@ -201,6 +214,10 @@ def _check_outputs(options: SwapOptions, info: MediaInfo, settings: WriteOptions
     """Refuse what could not be written before the long work, not after it."""
     if settings is not None:
         open_writer(options.output, info, settings).abort()
+    if options.compare is not None:
+        if info.kind != "video":
+            raise MediaError(f"{options.input}: --compare needs a video", "for images use --preview")
+        ffmpeg.check_reel(options.compare)
     for place in (options.preview,) if settings is None else (options.report, options.compare):
         if place is not None:
             refuse(place, info, options.overwrite)

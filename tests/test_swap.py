@@ -297,6 +297,22 @@ def test_dry_run_and_preview_write_no_video(short: Path, tmp_path: Path) -> None
     assert picture.shape[0] == 2 * round(480 * info.display_height / info.display_width)
 
 
+def test_compare_shows_the_same_moments_side_by_side(short: Path, tmp_path: Path) -> None:
+    reel, output = tmp_path / "reel.mp4", tmp_path / "out.mp4"
+    swap(short, output, "--model", "unchanged", "--start", "0.4", "--compare", reel)
+    from fsvideo.media.view import upright
+
+    info = read.probe(reel)
+    shown = [upright(f, info).rgb.astype(int) for f in read.frames(info)]
+    assert len(shown) == len(times(output)) == 15
+    half = info.display_width // 2
+    assert all(np.abs(rgb[:, :half] - rgb[:, half:]).mean() < 3 for rgb in shown)
+    assert np.abs(shown[0][:, :half] - shown[-1][:, half:]).mean() > 4  # other moments differ
+    for place, says in ((tmp_path / "reel.gif", "video"), (tmp_path / "no" / "reel.mp4", "folder")):
+        assert says in swap(short, tmp_path / "b.mp4", "--model", "unchanged", "--compare", place, code=1).stderr
+    assert not (tmp_path / "b.mp4").exists()
+
+
 def test_reference_chooses_the_person(data: Path, short: Path, tmp_path: Path) -> None:
     astronaut = ROOT / "examples" / "astronaut.png"
     options = ("--model", "tiny", "--faces", "reference", "--json")

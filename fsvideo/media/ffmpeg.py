@@ -62,17 +62,29 @@ def state_aspect(path: Path, muxer: str, aspect: Fraction) -> None:
         temp.unlink(missing_ok=True)
 
 
-def side_by_side(left: Path, right: Path, output: Path, *, overwrite: bool = False, height: int = 720) -> None:
-    """A reel of two videos side by side at ``height`` pixels, upright, with the sound of ``left`` if it has any."""
+def check_reel(output: Path) -> None:
+    """Raise ``MediaError`` for a name that a reel cannot have."""
+    if output.suffix.lower() not in (".mp4", ".mov", ".mkv"):
+        raise MediaError(f"{output}: a comparison is a video", "name it .mp4, .mov or .mkv")
+
+
+def side_by_side(
+    left: Path, right: Path, output: Path, *, start: float = 0.0, overwrite: bool = False, height: int = 720
+) -> None:
+    """A reel of two videos side by side at ``height`` pixels, upright, with the sound of ``right`` if it has any.
+
+    ``start``: seconds into ``left`` at which ``right`` begins.
+    """
     if output.exists() and not overwrite:
         raise MediaError(f"{output}: exists already", "choose another name, or allow it with --overwrite")
-    if output.suffix.lower() not in (".mp4", ".mov", ".mkv"):
-        raise MediaError(f"{output}: a comparison is written as .mp4, .mov or .mkv")
-    inputs = [ffmpeg.input(f"file:{path}", protocol_whitelist="file") for path in (left, right)]
+    check_reel(output)
+    inputs = [
+        ffmpeg.input(f"file:{path}", protocol_whitelist="file", ss=skip) for path, skip in ((left, start), (right, 0.0))
+    ]
     sized = [source.video.filter("scale", w=f"trunc(iw*sar*{height}/ih/2)*2", h=height) for source in inputs]
     both = ffmpeg.filter([picture.filter("setsar", "1") for picture in sized], "hstack", inputs=2, shortest=1)
     temp = output.parent / f".{output.stem[:80]}.{secrets.token_hex(4)}.part{output.suffix}"
-    options = {"c:v": "libx264", "crf": 16, "preset": "veryfast", "pix_fmt": "yuv420p", "c:a": "copy", "map": "0:a?"}
+    options = {"c:v": "libx264", "crf": 16, "preset": "veryfast", "pix_fmt": "yuv420p", "c:a": "copy", "map": "1:a?"}
     try:
         run(ffmpeg.output(both, f"file:{temp}", fps_mode="passthrough", **options))
         os.replace(temp, output)
