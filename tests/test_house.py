@@ -36,7 +36,7 @@ FLOOR = {
     "cli": 7,
     "__main__": 8,
 }
-HEAVY = {"torch", "cv2", "av", "mediapipe", "kornia", "onnxruntime", "openvino"}
+HEAVY = {"torch", "cv2", "av", "mediapipe", "onnxruntime", "openvino"}
 BROUGHT_BY = {"cv2": "mediapipe"}  # packages that another dependency is relied on to install
 
 
