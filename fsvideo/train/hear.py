@@ -32,11 +32,11 @@ class HEARSettings:
 
     preset: str = "compact"
     batch: int = 8
-    lr: float = 4e-4
+    lr: float = 5e-4
     w_id: float = 0.1
     w_change: float = 1.0
     w_rec: float = 10.0
-    w_occ: float = 1.0
+    w_occ: float = 2.0
     same: float = 0.2  # share of pairs whose source is the target
     occluded: float = 0.6  # share of targets that something is pasted on
     hard: float = 0.4  # share of targets among those of the largest heuristic error
@@ -129,8 +129,7 @@ class HEARTrainer:
         self.aei = aei.to(device).eval().requires_grad_(False)
         self.encoder = encoder.to(device)
         self.net = HEARNet(PRESETS[settings.preset]).to(device)
-        # torch takes no integer beta here
-        self.opt = torch.optim.Adam(self.net.parameters(), settings.lr, betas=(0.0, 0.999))
+        self.opt = torch.optim.Adam(self.net.parameters(), settings.lr)
         self.ema = Ema(self.net, settings.ema)
         self.generator = torch.Generator().manual_seed(settings.seed)
         self.step = 0
@@ -184,6 +183,7 @@ class HEARTrainer:
         """
         net = HEARNet(self.net.config).to(self.device)
         net.load_state_dict(self.ema.values)
+        net.eval()
         y_hat, delta_y = swap(self.aei, self.encoder, batch.target, batch.z_id)
         y = net(y_hat, delta_y)
         wanted = torch.lerp(y_hat, batch.occluder, batch.alpha)
