@@ -54,6 +54,7 @@ class Shipped:
 
 
 SHIPPED: dict[str, Shipped] = {
+    "compact": Shipped("aei_compact.safetensors", "aei", "AEI-Net, makes the swap", "LicenseRef-NonCommercial"),
     "identity": Shipped("identity_dlib.safetensors", "identity", "who a face is: dlib's recogniser, z_id", "CC0-1.0"),
     "landmarker": Shipped("face_landmarker.task", "landmarker", "478 face landmarks, expression, pose", "Apache-2.0"),
     "detector": Shipped("face_detection_yunet_2023mar.onnx", "detector", "where faces are: YuNet", "MIT"),
