@@ -32,6 +32,7 @@ from fsvideo.types import (
     FaceError,
     Footage,
     Frame,
+    FsvideoError,
     Identity,
     Image,
     MediaError,
@@ -47,10 +48,14 @@ _LOOK_SIDE = 1280  # pixels of the long side that pass 1 looks at: a 40-pixel fa
 
 
 class Finder(FaceFinder):
-    """The face finder with the weights that ship."""
+    """The face finder with the weights that ship. Raises FsvideoError where a system library is missing."""
 
     def __init__(self) -> None:
-        super().__init__(weights.read_bytes("detector"), weights.read_bytes("landmarker"))
+        models = weights.read_bytes("detector"), weights.read_bytes("landmarker")
+        try:
+            super().__init__(*models)
+        except (OSError, ImportError) as error:  # mediapipe loads the system's EGL and GLES when it starts
+            raise FsvideoError(f"the face landmarker cannot start: {error}", "fsvideo doctor says why") from error
 
 
 def survey(info: MediaInfo, finder: FaceFinder, swapper: Swapper, options: SwapOptions, ui: Ui) -> Footage:
