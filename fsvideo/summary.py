@@ -40,7 +40,10 @@ def found_rows(result: SwapResult) -> list[tuple[str, str]]:
 def made_rows(result: SwapResult, options: SwapOptions, dry_run: bool) -> list[tuple[str, str]]:
     """What was made, or would be."""
     verb = "would be swapped" if dry_run else "swapped"
-    rows = [(verb, f"{result.swapped_faces} faces in {result.swapped_frames} of {result.frames} frames")]
+    rows = [
+        ("model", result.model),
+        (verb, f"{result.swapped_faces} faces in {result.swapped_frames} of {result.frames} frames"),
+    ]
     rows += [("note", note) for note in result.notes]
     if dry_run:
         rows.append(("would write", str(options.output)))
@@ -60,6 +63,7 @@ def as_dict(result: SwapResult) -> dict[str, Any]:
     return {
         "input": str(result.input),
         "output": None if result.output is None else str(result.output),
+        "model": result.model,
         "frames": result.frames,
         "frames_swapped": result.swapped_frames,
         "faces_swapped": result.swapped_faces,

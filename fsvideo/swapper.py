@@ -134,7 +134,8 @@ def load_swapper(model: str, refine: bool, device: torch.device) -> Swapper:
     modules = [m for m in (net, encoder, refiner) if m is not None]
     for module in modules:
         module.eval().requires_grad_(False).to(device)
-    return AEISwapper(meta.get("name", model), net, encoder, refiner, spec, device)
+    name = meta.get("name", model) + (" with HEAR-Net" if refiner is not None else " without HEAR-Net")
+    return AEISwapper(name, net, encoder, refiner, spec, device)
 
 
 def _load_refiner(name: str, spec: CropSpec) -> hear.HEARNet | None:

@@ -262,6 +262,7 @@ class SwapResult:
 
     input: Path
     output: Path | None
+    model: str
     info: MediaInfo
     footage: Footage
     swapped_tracks: list[Track]
