@@ -119,7 +119,7 @@ def swap(options: SwapOptions, swapper: Swapper, ui: Ui, write: bool = True) -> 
         footage = survey(info, finder, swapper, options, ui)
     chosen = cast.choose(footage.tracks)
     jobs = plan(footage, chosen, cast.identity, options)
-    result = SwapResult(options.input, None, swapper.name, info, footage, chosen, frames=len(footage.times))
+    result = SwapResult(options.input, None, swapper.name, info, footage, frames=len(footage.times))
     result.swapped_frames, result.swapped_faces = _counts(jobs, len(footage.times))
     if not chosen:
         _no_face(options, footage)

@@ -265,7 +265,6 @@ class SwapResult:
     model: str
     info: MediaInfo
     footage: Footage
-    swapped_tracks: list[Track]
     frames: int = 0
     swapped_frames: int = 0
     swapped_faces: int = 0
