@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from fsvideo.media import tone
 from fsvideo.media.formats import Layout, Plane, layout
 from fsvideo.types import Array, Box, ColorTags, Frame, MediaError, MediaInfo
 
@@ -43,8 +44,15 @@ def full_range(info: MediaInfo, pix_fmt: str) -> bool:
 def region_rgb(frame: Frame, info: MediaInfo, box: Box) -> Array:
     """RGB of a region in native pixels: (h, w, 3) float32 on the 0..255 scale whatever the depth, not clipped.
 
-    ``box`` lies inside the frame. Chroma is upsampled bilinearly from where the format sites it.
+    ``box`` lies inside the frame. Chroma is upsampled bilinearly from where the format sites it. PQ and HLG are shown
+    as an SDR camera would have seen them.
     """
+    signal, color = _signal(frame, info, box), info.color
+    return tone.to_sdr(signal, color.transfer, color.primaries) if tone.is_hdr(color.transfer) else signal
+
+
+def _signal(frame: Frame, info: MediaInfo, box: Box) -> Array:
+    """RGB of a region as the stream codes it."""
     form = layout(frame.pix_fmt)
     if form.rgb:
         green, blue, red = (_floats(plane[box.slices]) for plane in frame.planes[:3])
@@ -62,13 +70,16 @@ def region_rgb(frame: Frame, info: MediaInfo, box: Box) -> Array:
 def add_rgb(frame: Frame, info: MediaInfo, box: Box, delta: Array) -> Frame:
     """A new frame that differs from ``frame`` by ``delta`` inside ``box``; everything else stays bit-exact.
 
-    ``delta``: (h, w, 3) float32, signed RGB on the 0..255 scale. Y gets the luma of ``delta``, U and V its downsampled
-    colour differences, rounded; no sample is carried beyond its legal range (one that lay outside may stay there).
+    ``delta``: (h, w, 3) float32, signed RGB on the scale of ``region_rgb``. Y gets the luma of ``delta``, U and V its
+    downsampled colour differences, rounded; no sample is carried beyond its legal range (one outside may stay there).
     Samples under a zero delta, other rows of the planes and alpha are unchanged.
     """
     form = layout(frame.pix_fmt)
     if delta.shape[:2] != (box.height, box.width):
         raise ValueError(f"delta {delta.shape} does not fit {box}")
+    if tone.is_hdr(info.color.transfer):
+        curve, shown = (info.color.transfer, info.color.primaries), region_rgb(frame, info, box)
+        delta = tone.from_sdr(shown + delta, *curve) - tone.from_sdr(shown, *curve)
     planes = [plane.copy() for plane in frame.planes[:3]] + list(frame.planes[3:])
     if form.rgb:
         step = delta * np.float32(form.peak / 255)
@@ -79,9 +90,10 @@ def add_rgb(frame: Frame, info: MediaInfo, box: Box, delta: Array) -> Frame:
         unit = 1 << (form.depth - 8)
         low, high, high_chroma = (0, form.peak, form.peak) if full else (16 * unit, 235 * unit, 240 * unit)
         step = cv2.transform(np.ascontiguousarray(delta, np.float32), _rgb_to_yuv(form, matrix_code(info), full))
-        _add(planes[0][box.slices], step[..., 0], low, high)
+        luma, *chroma = cv2.split(step)
+        _add(planes[0][box.slices], luma, low, high)
         if not form.gray:
-            blocks, small = _downsampled(step[..., 1:], form, box, _centred(info))
+            blocks, small = _downsampled(cv2.merge(chroma), form, box, _centred(info))
             for plane, channel in zip(planes[1:3], (0, 1), strict=True):
                 view = plane[blocks.slices]
                 _add(view, small[: view.shape[0], : view.shape[1], channel], low, high_chroma)
@@ -100,6 +112,10 @@ def _floats(plane: Plane) -> Array:
 
 def _add(view: Plane, step: Array, low: int, high: int) -> None:
     """In place: ``view`` plus the rounded step, kept within [low, high] or where the sample already was."""
+    if view.dtype == np.uint8:  # most footage: 16 bits are enough, and sums are held at 0 and 255 by themselves
+        new = cv2.add(np.ascontiguousarray(view), np.rint(step.clip(-511, 511)).astype(np.int16), dtype=cv2.CV_8U)
+        np.copyto(view, np.clip(new, np.minimum(view, np.uint8(low)), np.maximum(view, np.uint8(high))))
+        return
     old = view.astype(np.int32)
     new = old + np.rint(step).astype(np.int32)
     np.copyto(view, np.clip(new, np.minimum(old, low), np.maximum(old, high)), casting="unsafe")
@@ -140,9 +156,10 @@ def _downsampled(step: Array, form: Layout, box: Box, centred: bool) -> tuple[Bo
         across, anchor = np.full(nx, 1 / nx), 0
     else:
         across, anchor = (nx - np.abs(np.arange(1 - nx, nx))) / nx**2, nx - 1
-    down = np.full(ny, 1 / ny)
-    smooth = cv2.sepFilter2D(step, -1, across, down, anchor=(anchor, 0), borderType=cv2.BORDER_REPLICATE)
-    return blocks, smooth[::ny, ::nx]
+    rows = _array(step.reshape(-1, ny, *step.shape[1:]).mean(1, dtype=np.float32) if ny > 1 else step)
+    one = np.ones(1)
+    smooth = cv2.sepFilter2D(rows, -1, across, one, anchor=(anchor, 0), borderType=cv2.BORDER_REPLICATE)
+    return blocks, smooth[:, ::nx]
 
 
 def _scale(form: Layout, full: bool) -> tuple[tuple[float, float], tuple[float, float]]:

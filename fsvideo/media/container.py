@@ -11,19 +11,23 @@ from pathlib import Path
 from typing import Any
 
 import av
+import cv2
 import numpy as np
 from av.codec.context import Flags
 from av.filter import Graph
+from av.packet import Packet
+from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from fsvideo.media import ffmpeg, hdr, imagemeta
 from fsvideo.media.color import effective_tags
 from fsvideo.media.formats import Plane, layout, nearest, pack, reformat
-from fsvideo.media.read import main_video, open_input
+from fsvideo.media.opening import main_video, open_input
 from fsvideo.media.remux import Copier
+from fsvideo.media.segments import SegmentWriter, joined
 from fsvideo.media.view import turn_frame
-from fsvideo.media.writer import MUXERS, Encoder, WriteOptions, Writer
+from fsvideo.media.writer import MUXERS, Encoder, PartsWriter, WriteOptions
 from fsvideo.types import ColorTags, Frame, MediaError, MediaInfo
 
 _STATES_ROTATION = frozenset({"mp4", "mov", "matroska"})
@@ -31,20 +35,26 @@ _TOP_FIRST, _TOP_CODED_OR_SHOWN_FIRST = 2, (2, 5)  # AVFieldOrder
 _ASPECT_FROM_CODEC = frozenset({"matroska", "webm"})  # PyAV cannot tell these muxers the sample aspect,
 _NO_ASPECT = frozenset({"libvpx-vp9", "libsvtav1", "prores_ks", "ffv1"})  # nor do these codecs' streams
 _REFUSE_ODD = frozenset({"libx264", "libx265"})
+_RECIPE = (  # what makes another encoder of the same kind
+    *("width", "height", "pix_fmt", "time_base", "framerate", "thread_count", "flags"),
+    *("sample_aspect_ratio", "color_primaries", "color_trc", "colorspace", "color_range", "field_order"),
+)
 _FINEST = 1_000_000  # ticks a second that every muxer can count in
+_AVX512 = 256  # OpenCV's number for what x264 means by AVX-512: F, CD, BW, DQ and VL
 
 
-class VideoWriter(Writer):
+class VideoWriter(PartsWriter):
     """Encodes frames of ``info`` and muxes them with what ``Copier`` takes from the input."""
 
     def __init__(self, output: Path, info: MediaInfo, options: WriteOptions, encoder: Encoder) -> None:
-        super().__init__(output, options.overwrite)
+        super().__init__(output, options)
         self._options, self._encoder = options, encoder
         self._muxer = MUXERS[output.suffix.lower()]
         self._source = info
         self._container: av.container.OutputContainer | None = None
         self._copier: Copier | None = None
         self._palette: _Palette | None = None
+        self._joined = False
         try:
             self._info = self._as_stored(info)
             self._pix_fmt = self._choose_format()
@@ -178,6 +188,7 @@ class VideoWriter(Writer):
             stream.set_display_rotation(info.rotation, hflip=info.mirrored)
         fields = self._mark_fields(stream) if info.interlaced else []
         context.options = self._codec_options(stream, fields)
+        self._recipe = {name: getattr(context, name) for name in _RECIPE} | {"bit_rate": 0, "options": context.options}
         return stream
 
     def _codec_options(self, stream: VideoStream, fields: list[str]) -> dict[str, str]:
@@ -187,14 +198,15 @@ class VideoWriter(Writer):
         if encoder.quality:
             options[encoder.quality] = str(encoder.quality_default if wanted.quality is None else wanted.quality)
         if encoder.preset:
-            options[encoder.preset] = wanted.preset or encoder.preset_default
+            preset = wanted.preset or encoder.preset_default
+            options[encoder.preset] = encoder.presets.get(preset, preset)
         light = hdr.parameters(self._source, encoder.codec)
         if light is None:
             self.notes.append("this encoder does not carry HDR mastering metadata")
         private = [*fields, *(light or [])]
         alpha = layout(self._pix_fmt).alpha
         if encoder.codec == "libx264":
-            options["x264-params"] = ":".join(private)
+            options["x264-params"] = ":".join([*_same_each_time(), *private])
             if self._muxer == "avi":
                 options["bf"] = "0"  # AVI knows no order of display beside that of decoding
         elif encoder.codec == "libx265":
@@ -254,15 +266,38 @@ class VideoWriter(Writer):
             yield from self._palette.apply(picture)
 
     def _encode(self, picture: VideoFrame | None) -> None:
-        assert self._container is not None
         for packet in self._stream.encode(picture):
-            if self._copier is not None and packet.dts is not None:
-                self._copier.advance(float(packet.dts * packet.time_base))
-            self._container.mux_one(packet)
+            self._mux(packet)
+
+    def _mux(self, packet: Packet[Any]) -> None:
+        """The packet, and before it what else of the input is due."""
+        assert self._container is not None
+        if self._copier is not None and packet.dts is not None:
+            self._copier.advance(float(packet.dts * packet.time_base))
+        self._container.mux_one(packet)
+
+    # segments
+
+    def _part(self, path: Path) -> SegmentWriter:
+        encoder = av.CodecContext.create(self._encoder.codec, "w")
+        assert isinstance(encoder, VideoCodecContext)
+        for name, value in self._recipe.items():
+            setattr(encoder, name, value)
+        return SegmentWriter(path, encoder, self._pictures)
+
+    def _join(self, parts: list[Path]) -> None:
+        context = self._stream.codec_context
+        for packet in joined(parts, context.extradata or b""):
+            packet.stream, packet.time_base = self._stream, self._recipe["time_base"]
+            self._mux(packet)
+        self._joined = True
+
+    # the end
 
     def _finish(self) -> None:
         assert self._container is not None
-        self._encode(None)
+        if not self._joined:
+            self._encode(None)
         if self._copier is not None:
             self._copier.finish()
         self._container.close()
@@ -279,6 +314,13 @@ class VideoWriter(Writer):
         with suppress(av.error.FFmpegError, OSError, ValueError):
             if self._container is not None:
                 self._container.close()
+
+
+def _same_each_time() -> list[str]:
+    """What makes x264 encode equal pictures to equal bytes: with AVX-512 its ``mbtree_propagate_list`` takes eight
+    macroblocks at a time, beyond the end of a row too, and the quantisers then depend on what lay in memory there.
+    AVX2's takes as many as there are, and costs some two percent of time."""
+    return ["asm=avx2"] if cv2.checkHardwareSupport(_AVX512) else []
 
 
 def convert(picture: VideoFrame, pix_fmt: str, source: ColorTags, target: ColorTags) -> VideoFrame:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 import subprocess
 import tempfile
@@ -16,6 +15,14 @@ import ffmpeg
 from fsvideo.types import FsvideoError, MediaError
 
 _TIME_LIMIT = 3600.0  # seconds
+# Only these demuxers may open a file, and they may open nothing but it: a playlist with an innocent name cannot make us
+# read other files or addresses.
+ONLY_MEDIA = {
+    "protocol_whitelist": "file",
+    "format_whitelist": "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,m4v,h263,h264,hevc,vvc,obu,"
+    "ivf,mjpeg,gif,apng,flv,asf,ogg,nut,mxf,dv,rm,yuv4mpegpipe,image2,png_pipe,jpeg_pipe,jpegls_pipe,webp_pipe,"
+    "bmp_pipe,tiff_pipe,gif_pipe",
+}
 
 
 def find() -> str:
@@ -31,9 +38,23 @@ def find() -> str:
         raise FsvideoError("no ffmpeg program found", "install ffmpeg, or pip install imageio-ffmpeg") from error
 
 
+def word(text: str) -> str:
+    """A word of a graph. ffmpeg-python takes nothing that is not UTF-8: each byte becomes one character."""
+    return os.fsencode(text).decode("latin-1")
+
+
+def file_of(path: Path) -> str:
+    """How a graph names a file."""
+    return word(f"file:{path}")
+
+
 def run(graph: Any, timeout: float = _TIME_LIMIT) -> None:
-    """Run an ffmpeg-python graph to its end. ``MediaError`` with ffmpeg's last words if it fails or takes too long."""
-    command = [*ffmpeg.compile(graph, cmd=[find(), "-nostdin", "-xerror", "-v", "error"]), "-y"]
+    """Run an ffmpeg-python graph of ``file_of`` names to its end.
+
+    Raises ``MediaError`` with ffmpeg's last words if it fails or takes too long.
+    """
+    words = [*ffmpeg.compile(graph, cmd=["-nostdin", "-xerror", "-v", "error"]), "-y"]
+    command = [os.fsencode(find()), *(word.encode("latin-1") for word in words)]
     with tempfile.TemporaryFile() as log:  # a pipe could fill up and stall it
         try:
             code = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, timeout=timeout).returncode
@@ -56,37 +77,11 @@ def state_aspect(path: Path, muxer: str, aspect: Fraction) -> None:
         "aspect": f"{aspect.numerator}:{aspect.denominator}",
     }
     try:
-        run(ffmpeg.output(ffmpeg.input(f"file:{path}"), f"file:{temp}", copyts=None, copy_unknown=None, **options))
+        run(
+            ffmpeg.output(
+                ffmpeg.input(file_of(path), **ONLY_MEDIA), file_of(temp), copyts=None, copy_unknown=None, **options
+            )
+        )
         os.replace(temp, path)
-    finally:
-        temp.unlink(missing_ok=True)
-
-
-def check_reel(output: Path) -> None:
-    """Raise ``MediaError`` for a name that a reel cannot have."""
-    if output.suffix.lower() not in (".mp4", ".mov", ".mkv"):
-        raise MediaError(f"{output}: a comparison is a video", "name it .mp4, .mov or .mkv")
-
-
-def side_by_side(
-    left: Path, right: Path, output: Path, *, start: float = 0.0, overwrite: bool = False, height: int = 720
-) -> None:
-    """A reel of two videos side by side at ``height`` pixels, upright, with the sound of ``right`` if it has any.
-
-    ``start``: seconds into ``left`` at which ``right`` begins.
-    """
-    if output.exists() and not overwrite:
-        raise MediaError(f"{output}: exists already", "choose another name, or allow it with --overwrite")
-    check_reel(output)
-    inputs = [
-        ffmpeg.input(f"file:{path}", protocol_whitelist="file", ss=skip) for path, skip in ((left, start), (right, 0.0))
-    ]
-    sized = [source.video.filter("scale", w=f"trunc(iw*sar*{height}/ih/2)*2", h=height) for source in inputs]
-    both = ffmpeg.filter([picture.filter("setsar", "1") for picture in sized], "hstack", inputs=2, shortest=1)
-    temp = output.parent / f".{output.stem[:80]}.{secrets.token_hex(4)}.part{output.suffix}"
-    options = {"c:v": "libx264", "crf": 16, "preset": "veryfast", "pix_fmt": "yuv420p", "c:a": "copy", "map": "1:a?"}
-    try:
-        run(ffmpeg.output(both, f"file:{temp}", fps_mode="passthrough", **options))
-        os.replace(temp, output)
     finally:
         temp.unlink(missing_ok=True)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import struct
 
+from fsvideo.media import tone
 from fsvideo.media.formats import side_data
-from fsvideo.media.read import main_video, open_input
+from fsvideo.media.opening import main_video, open_input
 from fsvideo.types import MediaInfo
 
-_PQ, _HLG = 16, 18  # transfer functions
 # encoder: names of the two parameters, and the units of chromaticity and luminance they count in
 _WORDS = {
     "libx264": ("mastering-display", "cll", 50000, 10000),
@@ -19,7 +19,7 @@ _WORDS = {
 
 def parameters(info: MediaInfo, codec: str) -> list[str] | None:
     """``key=value`` parameters for ``codec``; [] if the video has no such metadata, None if the encoder takes none."""
-    if info.kind != "video" or info.color.transfer not in (_PQ, _HLG):
+    if info.kind != "video" or not tone.is_hdr(info.color.transfer):
         return []
     with open_input(info.path) as source:
         picture = next(source.decode(main_video(source, info.path)), None)

@@ -13,6 +13,7 @@ from pathlib import Path
 _EXIF, _ICC, _XMP = b"Exif\0\0", b"ICC_PROFILE\0", b"http://ns.adobe.com/xap/1.0/\0"
 _AI_EDITED = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
 _GIF_COMMENT = b"\x21\xfe"
+MOST_METADATA = 16 << 20  # bytes that the metadata of an image may unpack to: no profile or text is larger
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,35 @@ def extract(path: Path) -> ImageMeta:
     except (struct.error, zlib.error, IndexError, ValueError):
         pass
     return ImageMeta()
+
+
+def check_png(blob: bytes) -> None:
+    """Raise ``ValueError`` for a PNG whose metadata unpacks to more than any has: a decoder would unpack it all."""
+    total = 0
+    for kind, body in _png_chunks(blob):
+        if kind in (b"iCCP", b"zTXt", b"iTXt"):
+            start = body.find(b"\0") + 2
+            if kind == b"iTXt":
+                start = (
+                    body.find(b"\0", body.find(b"\0", start + 1) + 1) + 1
+                    if body[start - 1 : start] == b"\1"
+                    else len(body)
+                )
+            total += len(_inflated(body[start:]))
+        if total > MOST_METADATA:
+            raise ValueError("its metadata unpacks to more than 16 MB")
+
+
+def _inflated(packed: bytes) -> bytes:
+    """What a zlib stream holds, as far as it goes. Raises ``ValueError`` where that is more than ``MOST_METADATA``."""
+    unpacker = zlib.decompressobj()
+    try:
+        unpacked = unpacker.decompress(packed, MOST_METADATA + 1)
+    except zlib.error:
+        return b""
+    if len(unpacked) > MOST_METADATA:
+        raise ValueError("its metadata unpacks to more than 16 MB")
+    return unpacked
 
 
 def embed(blob: bytes, meta: ImageMeta) -> bytes:
@@ -173,7 +203,7 @@ def _from_png(blob: bytes) -> ImageMeta:
         if kind == b"eXIf":
             exif = body
         elif kind == b"iCCP":
-            icc = zlib.decompress(body[body.index(b"\0") + 2 :])
+            icc = _inflated(body[body.index(b"\0") + 2 :])
         elif kind == b"tEXt":
             key, _, value = body.partition(b"\0")
             text[key.decode("latin-1")] = value.decode("latin-1")

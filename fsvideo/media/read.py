@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -13,7 +13,6 @@ import av
 import numpy as np
 from av.codec.context import ThreadType
 from av.container import InputContainer
-from av.stream import Disposition
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
@@ -21,102 +20,56 @@ from av.video.stream import VideoStream
 from fsvideo.media import imagemeta
 from fsvideo.media.color import effective_tags
 from fsvideo.media.formats import layout, planar, side_data, unpack
+from fsvideo.media.opening import (
+    LIMITS,
+    NO_LIMITS,
+    Limits,
+    check,
+    decoder_of,
+    is_still,
+    main_video,
+    open_input,
+    pictures_of,
+    reason,
+    unreadable,
+)
 from fsvideo.media.view import affine, turn_matrix, upright
 from fsvideo.types import ColorTags, Frame, MediaError, MediaInfo
 
-__all__ = ["folder_images", "frames", "open_input", "probe", "upright"]
+__all__ = ["LIMITS", "NO_LIMITS", "Limits", "folder_images", "frames", "in_natural_order", "probe", "upright"]
 
 IMAGES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
-MAX_PIXELS = 16384 * 16384
-# Only these demuxers may open an input, and they may open nothing but it: a playlist with an innocent name cannot
-# make us read other files.
-_OPTIONS = {
-    "protocol_whitelist": "file",
-    "format_whitelist": "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,m4v,h264,hevc,ivf,gif,apng,"
-    "flv,asf,ogg,nut,mxf,dv,rm,yuv4mpegpipe,image2,png_pipe,jpeg_pipe,jpegls_pipe,webp_pipe,bmp_pipe,tiff_pipe",
-    "pattern_type": "none",  # image2: a % in a file's name is a character
-}
-_COVER = Disposition.attached_pic | Disposition.timed_thumbnails
 _LOOK_AHEAD = 240  # packets read to judge whether the rate varies
 _CUT_OFF = 1.0  # seconds a stream may end before its header says, before we call it cut off
 
 
-def open_input(path: Path) -> InputContainer:
-    """Open a media file of a known format, and no other; ``MediaError`` in one line where that fails."""
-    try:
-        if path.stat().st_size == 0:
-            raise MediaError(f"{path}: the file is empty")
-        return av.open(f"file:{path}", "r", options=dict(_OPTIONS), metadata_errors="replace")
-    except av.error.FFmpegError as error:
-        raise MediaError(f"{path}: not a readable video or image ({reason(error)})", _hint(path)) from error
-    except OSError as error:
-        raise MediaError(f"{path}: {error.strerror or error}") from error
-
-
-def reason(error: BaseException) -> str:
-    """The part of an FFmpeg error that says something, on one line."""
-    log = getattr(error, "log", None)
-    said = log[2] if log else (getattr(error, "strerror", None) or str(error))
-    return " ".join(str(said).split())
-
-
-def _hint(path: Path) -> str:
-    with path.open("rb") as file:
-        mp4 = file.read(8)[4:] == b"ftyp"
-    return "an MP4 without its index: the recording or download broke off" if mp4 else "is it a video or an image?"
-
-
-def main_video(container: InputContainer, path: Path) -> VideoStream:
-    """The stream that is the video: cover art and thumbnails are not."""
-    streams = [stream for stream in container.streams.video if not stream.disposition & _COVER]
-    if not streams:
-        raise MediaError(f"{path}: there is no video in it")
-    stream = next((one for one in streams if one.disposition & Disposition.default), streams[0])
-    context = stream.codec_context
-    if context is None:
-        raise MediaError(f"{path}: its video codec is not known here")
-    if context.width * context.height > MAX_PIXELS:
-        raise MediaError(f"{path}: declares {context.width} x {context.height} pixels, more than are allowed")
-    return stream
-
-
-def decoder_of(stream: VideoStream) -> VideoCodecContext:
-    """The stream's decoder; for VP8 and VP9 with transparency libvpx, as FFmpeg's own decoders drop it."""
-    library = {"vp8": "libvpx", "vp9": "libvpx-vp9"}.get(stream.codec_context.codec.canonical_name)
-    if library is None or "1" not in (stream.metadata.get("alpha_mode"), stream.metadata.get("ALPHA_MODE")):
-        return stream.codec_context
-    decoder = av.CodecContext.create(library, "r")
-    assert isinstance(decoder, VideoCodecContext)
-    decoder.extradata = stream.codec_context.extradata
-    return decoder
-
-
-def probe(path: Path) -> MediaInfo:
+def probe(path: Path, limits: Limits = LIMITS) -> MediaInfo:
     """What an input is: a video, a still image, or a folder of images. Decodes one frame (of a folder: one an image).
 
-    Raises ``MediaError`` for whatever cannot be read, in one line.
+    Raises ``MediaError`` for whatever cannot be read or claims more than ``limits`` allow, in one line.
     """
     path = Path(path)
     if path.is_dir():
-        return _probe_folder(path)
-    with open_input(path) as container:
+        return _probe_folder(path, limits)
+    with open_input(path, limits.still) as container:
         stream = main_video(container, path)
-        still = container.format.name == "image2" or container.format.name.endswith("_pipe")
+        check(path, container, stream, limits)
         try:
-            return _describe(path, container, stream, still)
+            return _describe(path, container, stream, limits)
         except av.error.FFmpegError as error:
-            raise MediaError(f"{path}: not a readable video or image ({reason(error)})", _hint(path)) from error
+            raise unreadable(path, error, limits.still) from error
 
 
-def _describe(path: Path, container: InputContainer, stream: VideoStream, still: bool) -> MediaInfo:
+def _describe(path: Path, container: InputContainer, stream: VideoStream, limits: Limits) -> MediaInfo:
+    still = is_still(container)
     first: VideoFrame | None = None
-    decoder = decoder_of(stream)
+    decoder = decoder_of(stream, limits.still if still else limits.moving)
     times: list[int] = []
     for packet in container.demux(stream):
         if packet.pts is not None and not packet.is_discard:
             times.append(packet.pts)
         if first is None:
-            first = next(iter(decoder.decode(packet)), None)
+            first = next(iter(pictures_of(decoder, packet)), None)
         elif len(times) >= _LOOK_AHEAD or still:
             break
     if first is None:
@@ -151,6 +104,28 @@ def _describe(path: Path, container: InputContainer, stream: VideoStream, still:
         interlaced=first.interlaced_frame,
         audio=tuple(_describe_audio(one) for one in container.streams.audio),
         subtitles=tuple(f"{_codec(one)} {one.language or ''}".strip() for one in container.streams.subtitles),
+    )
+    return _with_display(info)
+
+
+def described(path: Path, first: VideoFrame, rate: Fraction | None, tick: Fraction | None) -> MediaInfo:
+    """What a stream is of which only the first picture is known: a live one."""
+    pix_fmt = planar(first.format.name)
+    rotation, mirrored = _turn(first)
+    info = MediaInfo(
+        path=path,
+        kind="video",
+        width=first.width,
+        height=first.height,
+        pix_fmt=pix_fmt,
+        codec="live",
+        rate=rate,
+        time_base=tick or Fraction(1, 25),
+        start=first.pts or 0,
+        bit_depth=layout(pix_fmt).depth,
+        color=_color(first),
+        rotation=rotation,
+        mirrored=mirrored,
     )
     return _with_display(info)
 
@@ -202,20 +177,25 @@ def _describe_audio(stream: av.AudioStream) -> str:
 
 
 def folder_images(folder: Path) -> list[Path]:
-    """The images of a folder in natural order: img2 before img10; hidden files are left out."""
+    """The images of a folder in natural order; hidden files are left out."""
+    found = [one for one in folder.iterdir() if one.suffix.lower() in IMAGES and not one.name.startswith(".")]
+    return in_natural_order(one for one in found if one.is_file())
+
+
+def in_natural_order(paths: Iterable[Path]) -> list[Path]:
+    """By name: img2 before img10."""
 
     def key(path: Path) -> list[tuple[int, str]]:
         return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", path.name.lower())]
 
-    found = [one for one in folder.iterdir() if one.suffix.lower() in IMAGES and not one.name.startswith(".")]
-    return sorted((one for one in found if one.is_file()), key=key)
+    return sorted(paths, key=key)
 
 
-def _probe_folder(folder: Path) -> MediaInfo:
+def _probe_folder(folder: Path, limits: Limits) -> MediaInfo:
     paths = folder_images(folder)
     if not paths:
         raise MediaError(f"{folder}: no images in this folder", f"it may hold {', '.join(sorted(IMAGES))}")
-    infos = [probe(path) for path in paths]
+    infos = [probe(path, replace(limits, still=limits.moving)) for path in paths]
     first = infos[0]
     for info in infos[1:]:
         if (info.display_width, info.display_height) != (first.display_width, first.display_height):
@@ -249,7 +229,7 @@ def frames(
     if info.kind == "video":
         source = _decode(info, first if start else None, last is None, threads, on_damage)
     else:
-        source = _stills(info, on_damage)
+        source = _stills(info, first, on_damage)
     index = 0
     for frame in source:
         if last is not None and frame.pts >= last:
@@ -260,12 +240,17 @@ def frames(
             yield frame
 
 
-def _stills(info: MediaInfo, on_damage: Callable[[MediaError], None] | None) -> Iterator[Frame]:
+def _stills(info: MediaInfo, first: int, on_damage: Callable[[MediaError], None] | None) -> Iterator[Frame]:
     paths = folder_images(info.path) if info.kind == "folder" else [info.path]
     for pts, path in enumerate(paths):
+        if pts < first:
+            continue
         try:
-            with open_input(path) as container:
-                picture = next(container.decode(main_video(container, path)), None)
+            with open_input(path, max(LIMITS.still, info.width * info.height)) as container:
+                stream = main_video(container, path)
+                decoder = decoder_of(stream, max(LIMITS.still, info.width * info.height))
+                decoded = (one for packet in container.demux(stream) for one in pictures_of(decoder, packet))
+                picture = next(decoded, None)
                 if picture is None or (picture.width, picture.height) != (info.width, info.height):
                     raise MediaError(f"{path}: holds no picture of {info.width} x {info.height}")
                 if layout(info.pix_fmt).rgb and not layout(planar(picture.format.name)).rgb:
@@ -300,7 +285,7 @@ def _decode(
 
     with open_input(info.path) as container:
         stream = main_video(container, info.path)
-        decoder = decoder_of(stream)
+        decoder = decoder_of(stream, max(LIMITS.moving, info.width * info.height))
         decoder.thread_type = ThreadType.AUTO
         decoder.thread_count = threads
         if seek_to is not None:
@@ -333,7 +318,7 @@ def _pictures(container: InputContainer, stream: VideoStream, decoder: VideoCode
         try:
             for packet in container.demux(stream):
                 try:
-                    pictures = decoder.decode(packet)
+                    pictures = pictures_of(decoder, packet)
                 except av.error.FFmpegError as error:
                     yield reason(error)
                     continue

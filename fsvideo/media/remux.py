@@ -13,7 +13,7 @@ from av.container import OutputContainer
 from av.packet import Packet
 from av.stream import AttachmentStream, Discard, Disposition, Stream
 
-from fsvideo.media.read import main_video, open_input
+from fsvideo.media.opening import main_video, open_input
 
 _OURS = {"major_brand", "minor_version", "compatible_brands", "encoder"}  # the container's, written anew
 _STATISTICS = ("BPS", "DURATION", "NUMBER_OF_", "_STATISTICS_", "vendor_id", "encoder", "ENCODER", "alpha_mode")

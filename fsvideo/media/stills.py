@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import av
 from av.codec.context import Flags
 
+from fsvideo.disk import sync
 from fsvideo.media import imagemeta
 from fsvideo.media.color import effective_tags
 from fsvideo.media.container import convert
 from fsvideo.media.formats import layout, nearest, pack
 from fsvideo.media.read import folder_images
-from fsvideo.media.writer import STILLS, WriteOptions, Writer
+from fsvideo.media.writer import STILLS, PartsWriter, WriteOptions, Writer
 from fsvideo.types import ColorTags, Frame, MediaError, MediaInfo
 
 _CODECS = {".png": "png", ".jpg": "mjpeg", ".jpeg": "mjpeg", ".webp": "libwebp"}
@@ -27,7 +30,7 @@ class ImageWriter(Writer):
     """One frame, one image file, with the input's EXIF and colour profile."""
 
     def __init__(self, output: Path, info: MediaInfo, options: WriteOptions) -> None:
-        super().__init__(output, options.overwrite)
+        super().__init__(output, options)
         self._info, self._options, self._written = info, options, 0
 
     def _write(self, frame: Frame) -> None:
@@ -42,36 +45,71 @@ class ImageWriter(Writer):
             raise MediaError(f"{self.output}: no image was made")
 
 
-class FolderWriter(Writer):
+class FolderWriter(PartsWriter):
     """A folder of images named as the input's; formats that carry no metadata become PNG.
 
     Replacing a folder replaces the images of the same names and leaves everything else in it alone.
     """
 
     def __init__(self, output: Path, info: MediaInfo, options: WriteOptions) -> None:
-        super().__init__(output, options.overwrite, folder=True)
+        super().__init__(output, options, folder=True)
         self._info, self._options = info, options
         self._sources = folder_images(info.path)
         if any(path.suffix.lower() not in STILLS for path in self._sources):
             self.notes.append("BMP and TIFF images are written as PNG")
 
     def _write(self, frame: Frame) -> None:
+        self._store(frame, self._temp)
+
+    def _store(self, frame: Frame, folder: Path) -> None:
         source = self._sources[frame.pts]
         suffix = source.suffix if source.suffix.lower() in STILLS else ".png"
         blob = _encode(frame, self._info, suffix.lower(), self._options, source)
-        (self._temp / f"{source.stem}{suffix}").write_bytes(blob)
+        (folder / f"{source.stem}{suffix}").write_bytes(blob)
+
+    def _part(self, path: Path) -> _FolderPart:
+        path.mkdir()
+        return _FolderPart(path, self._store)
+
+    def _join(self, parts: list[Path]) -> None:
+        for part in parts:
+            for image in part.iterdir():
+                try:
+                    os.link(image, self._temp / image.name)
+                except OSError:  # a file system without hard links
+                    shutil.copyfile(image, self._temp / image.name)
 
     def _finish(self) -> None:
         if not any(self._temp.iterdir()):
             raise MediaError(f"{self.output}: no image was made")
 
     def _publish(self) -> None:
+        for image in self._temp.iterdir():
+            sync(image)
+        super()._publish()
+
+    def _move(self) -> None:
         if not self.output.exists():
             os.rename(self._temp, self.output)
             return
         for path in self._temp.iterdir():
             os.replace(path, self.output / path.name)
         self._temp.rmdir()
+
+
+@dataclass(frozen=True)
+class _FolderPart:
+    """Images of one stretch in a folder of their own."""
+
+    path: Path
+    store: Callable[[Frame, Path], None]
+
+    def write(self, frame: Frame) -> None:
+        self.store(frame, self.path)
+
+    def close(self) -> None: ...
+
+    def abort(self) -> None: ...
 
 
 def _encode(frame: Frame, info: MediaInfo, suffix: str, options: WriteOptions, source: Path) -> bytes:

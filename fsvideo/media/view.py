@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from fsvideo.media import tone
 from fsvideo.media.color import effective_tags
 from fsvideo.media.formats import layout, pack, unpack
 from fsvideo.types import Array, Box, ColorTags, Frame, Image, MediaInfo
@@ -85,6 +86,8 @@ def upright(
         threads=threads,
     )
     rgb = np.asarray(seen.to_ndarray(), np.uint8)
+    if tone.is_hdr(info.color.transfer):
+        rgb = np.asarray(cv2.LUT(rgb, tone.table(info.color.transfer)), np.uint8)
     turn, _ = turn_matrix(width, height, info.rotation, info.mirrored)
     cut = affine(width / area.width, height / area.height, area.left, area.top)
     to_display = np.vstack([info.to_display, (0, 0, 1)])

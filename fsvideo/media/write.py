@@ -10,7 +10,8 @@ from fsvideo.media.stills import FolderWriter, ImageWriter
 from fsvideo.media.writer import ENCODERS, MUXERS, STILLS, WriteOptions, Writer, exists
 from fsvideo.types import MediaError, MediaInfo
 
-__all__ = ["ENCODERS", "MUXERS", "STILLS", "WriteOptions", "Writer", "choose_encoder", "open_writer", "refuse"]
+__all__ = ["ENCODERS", "MUXERS", "STILLS", "WriteOptions", "Writer"]
+__all__ += ["choose_encoder", "in_parts", "open_writer", "refuse"]
 
 
 def open_writer(output: Path, info: MediaInfo, options: WriteOptions | None = None) -> Writer:
@@ -33,6 +34,12 @@ def open_writer(output: Path, info: MediaInfo, options: WriteOptions | None = No
         known = ", ".join(sorted({*MUXERS, *STILLS}))
         raise MediaError(f"{output}: cannot write {suffix or 'a file without extension'}", f"known: {known}")
     return VideoWriter(output, info, options, ENCODERS[choose_encoder(suffix, info, options.encoder)])
+
+
+def in_parts(output: Path, info: MediaInfo) -> bool:
+    """Whether ``output`` can be made in stretches (a ``PartsWriter``): videos and folders can; images and GIFs,
+    short work all of them, are made in one go."""
+    return info.kind != "image" and output.suffix.lower() != ".gif"
 
 
 def refuse(output: Path, info: MediaInfo, overwrite: bool) -> None:
