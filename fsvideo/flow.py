@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Iterator
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -56,3 +56,48 @@ def ahead(items: Iterable[T], depth: int) -> Generator[T]:
     finally:
         stop.set()
         thread.join()
+
+
+def latest(items: Iterator[T], stop: threading.Event, patience: float) -> Generator[T]:
+    """Yield the newest of ``items`` that a thread takes as they come; whoever is slow misses some.
+
+    The last one is never missed, and errors are raised here. ``stop`` ends it within ``patience`` seconds, also while
+    nothing comes. The thread closes ``items``; where it waits for one when this ends, it does so later.
+    """
+    changed = threading.Condition()
+    newest: list[T] = []
+    end: list[_End] = []
+    left = threading.Event()
+
+    def work() -> None:
+        error: BaseException | None = None
+        try:
+            for item in items:
+                with changed:
+                    newest[:] = [item]
+                    changed.notify()
+                if left.is_set():
+                    break
+        except BaseException as caught:  # whatever it is, it belongs to the consumer
+            error = caught
+        close = getattr(items, "close", None)
+        if close is not None:
+            close()
+        with changed:
+            end.append(_End(error))
+            changed.notify()
+
+    threading.Thread(target=work, daemon=True, name="fsvideo-newest").start()
+    try:
+        while not stop.is_set():
+            with changed:
+                changed.wait_for(lambda: newest or end, patience)
+                taken, newest[:] = list(newest), []
+                ended = end[0] if end and not taken else None
+            yield from taken
+            if ended is not None:
+                if ended.error is not None:
+                    raise ended.error
+                return
+    finally:
+        left.set()

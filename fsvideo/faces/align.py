@@ -22,7 +22,27 @@ OUTLINE = (
     397, 365, 379, 378, 400, 377, 152, 148, 176, 149, 150, 136,
     172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109,
 )
+
+# The mesh's outlines of what stays the target's on request, each in order around it.
+FEATURES: dict[str, tuple[tuple[int, ...], ...]] = {
+    "mouth": ((61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291, 375, 321, 405, 314, 17, 84, 181, 91, 146),),
+    "eyes": ((33, 161, 159, 157, 133, 154, 145, 163), (263, 388, 386, 384, 362, 381, 374, 390)),
+    "brows": ((70, 63, 105, 66, 107, 55, 65, 52, 53, 46), (300, 293, 334, 296, 336, 285, 295, 282, 283, 276)),
+}
 # fmt: on
+FEATURE_POINTS = tuple(index for parts in FEATURES.values() for part in parts for index in part)
+
+
+def features_of(points: Array) -> dict[str, list[Array]]:
+    """(..., 56, 2) points of FEATURE_POINTS -> the outlines of each feature, (..., K, 2) views."""
+    found: dict[str, list[Array]] = {}
+    at = 0
+    for name, parts in FEATURES.items():
+        found[name] = []
+        for part in parts:
+            found[name].append(points[..., at : at + len(part), :])
+            at += len(part)
+    return found
 
 
 def five_points(landmarks: Array) -> Array:

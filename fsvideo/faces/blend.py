@@ -2,47 +2,54 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from fsvideo.faces.align import invert, scale_of, transform, warp
+from fsvideo.faces.align import compose, invert, scale_of, transform, warp
 from fsvideo.types import Array, Box
 
 Floats = npt.NDArray[np.float64]
 
 _SAME = 6.0  # levels of change under which the target's own detail is fully kept
+_SPARSE = 3  # pixels between those from which the grain's strength is estimated
 _GRAIN = 2.5  # robust standard deviations of fine detail that count as grain
 
 
-@dataclass
-class ColorMatch:
-    """Brings the swapped face to the target's mean colour and contrast, by figures averaged over ``seconds``.
+@dataclass(frozen=True)
+class Cast:
+    """A correction of colour at a time: a gain and an offset a channel."""
 
-    One a track. The network sees the target's light; what is left is a slow cast. Averaging keeps it from flickering.
+    gain: Floats  # (3,)
+    offset: Floats  # (3,) levels
+    time: float  # seconds
+
+
+def match_color(
+    swapped: Array, target: Array, mask: Array, time: float, seconds: float, before: Cast | None
+) -> tuple[Array, Cast | None]:
+    """Bring the swapped face to the target's mean colour and contrast, by figures averaged over ``seconds``.
+
+    Crops (S, S, 3) on the 0..255 scale, mask (S, S), time in seconds; ``before`` is what this function returned for the
+    track's last frame. The network sees the target's light; what is left is a slow cast. Averaging keeps it from
+    flickering.
     """
-
-    seconds: float = 0.5
-    _state: tuple[Floats, Floats, float] | None = None  # gain, offset, time in seconds
-
-    def __call__(self, swapped: Array, target: Array, mask: Array, time: float) -> Array:
-        """Crops (S, S, 3) on the 0..255 scale, mask (S, S), time in seconds -> the matched crop."""
-        weight = (mask > 0.5).astype(np.uint8)
-        if int(weight.sum()) < 16:
-            return swapped
-        mean_y, std_y = (v.reshape(3) for v in cv2.meanStdDev(swapped, mask=weight))
-        mean_t, std_t = (v.reshape(3) for v in cv2.meanStdDev(target, mask=weight))
-        gain = np.clip(std_t / np.maximum(std_y, 1), 0.8, 1.25)
-        gain = np.full(3, gain.mean())  # one contrast for all channels: separate ones tint the shadows
-        offset = mean_t - gain * mean_y
-        if self._state is not None and self.seconds > 0:
-            old_gain, old_offset, before = self._state
-            keep = float(np.exp(-max(0.0, time - before) / self.seconds))
-            gain, offset = keep * old_gain + (1 - keep) * gain, keep * old_offset + (1 - keep) * offset
-        self._state = gain, offset, time
-        return (swapped * gain + offset).astype(np.float32)
+    weight = (mask > 0.5).astype(np.uint8)
+    if int(weight.sum()) < 16:
+        return swapped, before
+    mean_y, std_y = (v.reshape(3) for v in cv2.meanStdDev(swapped, mask=weight))
+    mean_t, std_t = (v.reshape(3) for v in cv2.meanStdDev(target, mask=weight))
+    gain = np.clip(std_t / np.maximum(std_y, 1), 0.8, 1.25)
+    gain = np.full(3, gain.mean())  # one contrast for all channels: separate ones tint the shadows
+    offset = mean_t - gain * mean_y
+    if before is not None and seconds > 0:
+        keep = float(np.exp(-max(0.0, time - before.time) / seconds))
+        gain, offset = keep * before.gain + (1 - keep) * gain, keep * before.offset + (1 - keep) * offset
+    matched = cv2.transform(swapped, np.column_stack([np.diag(gain), offset]).astype(np.float32))
+    return np.asarray(matched, np.float32), Cast(gain, offset, time)
 
 
 def region_of(matrix: Array, size: int, width: int, height: int, margin: int = 4) -> Box | None:
@@ -75,14 +82,52 @@ def delta(region: Array, crop: Array, swapped: Array, mask: Array, matrix: Array
     """
     height, width = region.shape[:2]
     back = invert(matrix)
-    alpha = np.clip(warp(mask, back, width, height, cv2.BORDER_CONSTANT), 0, 1)[..., None] * opacity
-    change = warp(swapped - crop, back, width, height)
-    if scale_of(matrix) < 0.95:
-        detail = region - warp(crop, back, width, height)
-        inside = alpha[..., 0] > 0.5
-        if inside.any():
-            grain = _GRAIN * 1.4826 * float(np.median(np.abs(detail[inside])))
-            moved = cv2.GaussianBlur(np.abs(change).max(2), (0, 0), 2 / scale_of(matrix))
-            lost = 1 - np.exp(-((moved / _SAME) ** 2))[..., None]
-            change = change - lost * (detail - np.clip(detail, -grain, grain))
-    return np.asarray(alpha * change, np.float32)
+    step = cv2.subtract(swapped, crop)
+    if scale_of(matrix) >= 0.95:
+        *change, alpha = cv2.split(warp(cv2.merge([step, mask]), back, width, height))
+        return _weighted(change, alpha, opacity)
+    # What is lost is soft: it is worked out on the crop's grid, which has fewer pixels than the region's.
+    red, green, blue = cv2.split(cv2.absdiff(swapped, crop))
+    moved = cv2.GaussianBlur(cv2.max(cv2.max(red, green), blue), (0, 0), 2)
+    lost = 1 - cv2.exp(moved * moved * np.float32(-1 / _SAME**2))
+    *change, alpha = cv2.split(_enlarged(cv2.merge([step, mask]), back, width, height))
+    *seen, lost = cv2.split(_enlarged(cv2.merge([crop, lost]), back, width, height))
+    detail = [cv2.subtract(whole, coarse) for whole, coarse in zip(cv2.split(region), seen, strict=True)]
+    sample = np.s_[::_SPARSE, ::_SPARSE]
+    inside = alpha[sample] > 0.5
+    if inside.any():
+        values = np.abs(np.concatenate([one[sample][inside] for one in detail]))
+        grain = np.float32(_GRAIN * 1.4826 * float(np.median(values)))
+        edges = [cv2.subtract(one, one.clip(-grain, grain)) for one in detail]
+        change = [cv2.subtract(new, cv2.multiply(edge, lost)) for new, edge in zip(change, edges, strict=True)]
+    return _weighted(change, alpha, opacity)
+
+
+def _weighted(change: Sequence[Array], alpha: Array, opacity: float) -> Array:
+    """(h, w, 3) the change of each channel where the mask lies, ``alpha`` within 0..1."""
+    weight = alpha.clip(0, 1) * np.float32(opacity)
+    return np.asarray(cv2.merge([cv2.multiply(one, weight) for one in change]), np.float32)
+
+
+def masked(mask: Array, matrix: Array, box: Box, margin: int = 4) -> Box:
+    """The part of ``box`` that a crop's ``mask`` reaches, on even pixels; at least one block of them, wherever it is.
+
+    ``matrix`` maps the box's pixels to the crop's.
+    """
+    left, top, wide, high = cv2.boundingRect((mask > 0).astype(np.uint8))
+    corners = [(left, top), (left + wide, top), (left, top + high), (left + wide, top + high)]
+    reach = transform(invert(matrix), corners)
+    sides = np.array([box.width, box.height])
+    first = np.clip(np.floor(reach.min(0)).astype(int) - margin, 0, sides - 2) & ~1
+    last = np.clip(np.ceil(reach.max(0)).astype(int) + margin + 1 & ~1, first + 2, sides)
+    x, y, right, bottom = (int(v) for v in (*first, *last))
+    return Box(box.left + x, box.top + y, box.left + right, box.top + bottom)
+
+
+def _enlarged(image: Array, matrix: Array, width: int, height: int) -> Array:
+    """``warp`` for a matrix that enlarges: twice the size by cubic interpolation, the rest by a linear one, which on
+    the finer grid is as good and much faster."""
+    double = cv2.resize(image, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
+    finer = compose(matrix, np.array([[0.5, 0, -0.25], [0, 0.5, -0.25]], np.float32)).astype(np.float64)
+    flags, border = cv2.INTER_LINEAR, cv2.BORDER_REPLICATE
+    return np.asarray(cv2.warpAffine(double, finer, (width, height), flags=flags, borderMode=border), np.float32)

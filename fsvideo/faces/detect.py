@@ -27,7 +27,11 @@ _PATCH = np.array([(0.40, 0.42), (0.60, 0.42), (0.50, 0.53), (0.415, 0.63), (0.5
 _FACE = 0.46
 # The mesh has a detector of its own, which misses some faces at one size and prefers a neighbour at another.
 _ZOOMS = (0.7, 1.6)
-_SURE, _STIFF = 0.7, 0.035  # detector's score and error of its points, in face sizes, up to which a mesh is carried
+_SURE = 0.7  # score of the detector from which a face is there, whatever the mesh says
+_LOOSE = 0.12  # mean error of a mesh, in face sizes, from which the detector is believed instead
+_STIFF = 0.035  # change of the detector's points, in face sizes, up to which a carried mesh is as good as fitted
+_STRAY = 0.5  # face sizes from where it should be within which a face is looked for once more
+_AROUND_SIDE, _AROUND_FACE = 256, 64  # pixels of the upright patch of this second look, and of the face in it
 _DARK = 50  # mean level of a patch below which it is lifted
 
 
@@ -118,17 +122,7 @@ class FaceFinder:
         Looks no further than about one face's width; takes a millisecond.
         """
         matrix = similarity(points, _PATCH * _LOOK_SIDE)
-        patch = _look(warp(image, matrix, _LOOK_SIDE, _LOOK_SIDE, border=cv2.BORDER_CONSTANT))
-        expected = transform(matrix, points)
-        found = self._detect(patch, min_score)
-        if not found:
-            return None
-        nearest = min(found, key=lambda c: float(np.abs(c.points - expected).mean()))
-        back = invert(matrix)
-        left, top, right, bottom = nearest.box
-        corners = transform(back, [(left, top), (right, top), (right, bottom), (left, bottom)])
-        box = np.concatenate([corners.min(0), corners.max(0)])
-        return Candidate(box, transform(back, nearest.points), nearest.score)
+        return self._nearest(image, points, matrix, _LOOK_SIDE, min_score)
 
     def fit(self, image: Image, points: Array, score: float = 1.0) -> Face | None:
         """Fit the mesh on the face with these five points (5, 2); None where it finds none there, or a neighbour."""
@@ -158,28 +152,57 @@ class FaceFinder:
     def follow(self, image: Image, face: Face) -> Face | None:
         """The face that looked like this and should be about here in this picture: ``locate``, then ``fit``.
 
-        Where the detector sees it and the mesh does not, the mesh it had is carried along, as long as it still fits.
+        A face that turns or tilts away is hard to see upright, so it is also looked for as it is in the picture. Where
+        the detector sees it and the mesh does not, the mesh it had is carried along; it is ``fitted`` as long as the
+        face keeps its shape.
         """
         found = self.locate(image, face.points)
+        if found is None or found.score < _SURE or _strays(found, face.points):
+            again = self._around(image, face.points)
+            if again is not None and (found is None or _strays(found, face.points) or again.score > found.score):
+                found = again
         if found is None:
             return None
+        size = _size(found.points)
         fitted = self.fit(image, found.points, found.score)
-        if fitted is not None or found.score < _SURE:
+        off = fitted is not None and np.abs(fitted.points - found.points).mean() > _LOOSE * size
+        if found.score < _SURE or (fitted is not None and not off):
             return fitted
         matrix = similarity(face.points, found.points)
-        size = _FACE / scale_of(similarity(found.points, _PATCH))
-        if np.abs(transform(matrix, face.points) - found.points).mean() > _STIFF * size:
+        stiff = np.abs(transform(matrix, face.points) - found.points).mean() <= _STIFF * size
+        return replace(carried(face, matrix, found.score), fitted=bool(face.fitted and stiff))
+
+    def _around(self, image: Image, points: Array) -> Candidate | None:
+        """The face nearest to these points, not far from them, in a picture that is neither turned nor reduced."""
+        size = _size(points)
+        scale = _AROUND_FACE / size
+        left, top = _AROUND_SIDE / 2 - scale * points.mean(0)
+        matrix = np.array([[scale, 0, left], [0, scale, top]], np.float32)
+        found = self._nearest(image, points, matrix, _AROUND_SIDE, 0.5)
+        return None if found is None or _strays(found, points) else found
+
+    def _nearest(self, image: Image, points: Array, matrix: Array, side: int, min_score: float) -> Candidate | None:
+        """What the detector sees nearest to these points in the patch of ``side`` pixels that the matrix cuts."""
+        patch = _look(warp(image, matrix, side, side, border=cv2.BORDER_CONSTANT))
+        expected = transform(matrix, points)
+        found = self._detect(patch, min_score)
+        if not found:
             return None
-        return carried(face, matrix, found.score)
+        nearest = min(found, key=lambda c: float(np.abs(c.points - expected).mean()))
+        back = invert(matrix)
+        left, top, right, bottom = nearest.box
+        corners = transform(back, [(left, top), (right, top), (right, bottom), (left, bottom)])
+        box = np.concatenate([corners.min(0), corners.max(0)])
+        return Candidate(box, transform(back, nearest.points), nearest.score)
 
     def _fit_all(self, image: Image, candidates: Iterable[Candidate], known: Sequence[Face]) -> list[Face]:
         faces: list[Face] = []
         for candidate in candidates:
-            if any(_same(candidate.box, f.box) for f in known):
+            if any(same(candidate.box, f.box) for f in known):
                 continue
             confirmed = self._confirm(image, candidate)
             face = self.fit(image, confirmed.points, confirmed.score) if confirmed else None
-            if face is not None and not any(_same(face.box, f.box) for f in (*known, *faces)):
+            if face is not None and not any(same(face.box, f.box) for f in (*known, *faces)):
                 faces.append(face)
         return faces
 
@@ -277,6 +300,16 @@ def _pose(facial: Array, matrix: Array) -> Array:
     return np.array([yaw, pitch, roll], np.float32)
 
 
+def _strays(found: Candidate, points: Array) -> bool:
+    """Whether a find is so far from these points that it may be another face."""
+    return bool(np.linalg.norm(found.points.mean(0) - points.mean(0)) > _STRAY * _size(points))
+
+
+def _size(points: Array) -> float:
+    """Pixels across the face with these five points."""
+    return _FACE / scale_of(similarity(points, _PATCH))
+
+
 def carried(face: Face, matrix: Array, score: float) -> Face:
     """The face moved by a 2 x 3 similarity; its pose and expression stay."""
     landmarks = transform(matrix, face.landmarks)
@@ -292,7 +325,7 @@ def iou(a: Array, b: Array) -> float:
     return inter / union if union > 0 else 0.0
 
 
-def _same(a: Array, b: Array) -> bool:
+def same(a: Array, b: Array) -> bool:
     """Whether two boxes (4,) mean one face: they overlap, or one lies in the other."""
     inner = float(np.maximum(0, np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2])).prod())
     smaller = min(float((a[2:] - a[:2]).prod()), float((b[2:] - b[:2]).prod()))
@@ -303,6 +336,6 @@ def _suppress(candidates: list[Candidate]) -> list[Candidate]:
     """Greedy non-maximum suppression across scales."""
     kept: list[Candidate] = []
     for candidate in sorted(candidates, key=lambda c: -c.score):
-        if not any(_same(candidate.box, k.box) for k in kept):
+        if not any(same(candidate.box, k.box) for k in kept):
             kept.append(candidate)
     return kept

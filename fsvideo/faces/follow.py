@@ -8,14 +8,17 @@ import numpy as np
 import numpy.typing as npt
 
 from fsvideo.faces.cuts import CutDetector
-from fsvideo.faces.detect import FaceFinder, iou
+from fsvideo.faces.detect import FaceFinder, same
 from fsvideo.faces.people import Embed
 from fsvideo.faces.track import Tracker
 from fsvideo.types import CropSpec, Face, Image, Track
 
 DETECT_EVERY = 5  # frames
-_FAST_SIDE = 960  # pixels of the longer side for most detections ...
-_FINE_EVERY = 4  # ... and once in this many at the finder's own, finer, size
+_FAST = 0.75  # of the longer side for most detections ...
+_FINE_EVERY = 4  # ... and once in this many in full
+_HELD = (
+    64 << 20
+)  # bytes of pictures through which a newcomer is followed back: even a look in full may have missed them
 _THOROUGH_EVERY = 1.0  # seconds between two thorough looks while nobody is seen
 
 
@@ -35,7 +38,7 @@ class Tracking:
 
 @dataclass(frozen=True)
 class _Past:
-    """A frame in which nobody new was looked for."""
+    """A frame in which a newcomer may have been missed."""
 
     index: int
     image: Image
@@ -46,45 +49,51 @@ class Follower:
     """Give it every frame in display orientation, in order, then ask for the tracks.
 
     Faces are detected in every few frames, after cuts and when one is lost; between, each is followed from where it
-    should be, which takes a fraction of the time. A newcomer is followed back to the frame in which it appeared.
-    ``spec`` is the crop that ``embed`` expects.
+    should be, which takes a fraction of the time. A newcomer is followed back to the frame in which it appeared,
+    as far as pictures are held.
+    ``spec`` is the crop that ``embed`` expects; ``side``: in pictures of so many pixels a longer side newcomers are
+    looked for.
     """
 
-    def __init__(self, finder: FaceFinder, embed: Embed, spec: CropSpec | None = None) -> None:
-        self._finder = finder
+    def __init__(self, finder: FaceFinder, embed: Embed, spec: CropSpec | None = None, side: int = 1280) -> None:
+        self._finder, self._side = finder, side
         self._tracker = Tracker(embed, spec)
         self._cutter = CutDetector()
-        self._past: list[_Past] = []  # since the last detection
+        self._past: list[_Past] = []  # the last frames, as many as are held
         self._detections = 0  # in this shot
+        self._since = 0  # frames since the last detection
         self._seen = 0  # faces in the last frame
         self._thorough = -np.inf
 
-    def update(self, image: Image, time: float) -> list[Face]:
+    def update(self, image: Image, time: float, cut: bool = False) -> list[Face]:
         """Take the next frame, RGB, and its time in seconds, later than the last one's. Returns the faces in it.
 
-        The picture is kept for up to four frames: do not write to it afterwards.
+        ``cut``: it begins a new shot, whatever it looks like.
+        The picture is kept for a while: do not write to it afterwards.
         """
         index = len(self._tracker.times)
-        cut = self._cutter.update(image)
+        cut = self._cutter.update(image) or cut
         if cut:
             self._past.clear()
             self._detections, self._seen, self._thorough = 0, 0, -np.inf
         faces: list[Face] = []
+        glimpses: list[Face] = []  # seen by the detector alone
         for expected in [] if cut else self._tracker.predict(time):
             face = self._finder.follow(image, expected)
-            if face is not None and not _among(face, faces):
-                faces.append(face)
-        due = self._detections == 0 or len(self._past) >= DETECT_EVERY - 1 or len(faces) < self._seen
+            if face is not None and not _among(face, faces if face.fitted else glimpses):
+                (faces if face.fitted else glimpses).append(face)
+        lost = len(faces + _others(glimpses, faces)) < self._seen
+        due = self._detections == 0 or self._since >= DETECT_EVERY or lost
         if due:
             faces += self._detect(image, time, faces)
-        self._seen = len(faces)
+        faces += _others(glimpses, faces)
+        self._seen, self._since = len(faces), 1 if due else self._since + 1
         begun = self._tracker.update(time, image, faces, cut)
         if due:
             for nth, j in enumerate(begun):
                 self._follow_back(nth - len(begun), faces[j])
-            self._past.clear()
-        else:
-            self._past.append(_Past(index, image, faces))
+        del self._past[: max(0, len(self._past) + 1 - max(DETECT_EVERY, _HELD // image.nbytes))]
+        self._past.append(_Past(index, image, faces))
         return faces
 
     def finish(self) -> Tracking:
@@ -98,25 +107,31 @@ class Follower:
             self._thorough = time
         self._detections += 1
         if fine:
-            return self._finder.find(image, thorough=thorough, known=known)
-        return self._finder.find(image, side=_FAST_SIDE, known=known)
+            return self._finder.find(image, side=self._side, thorough=thorough, known=known)
+        return self._finder.find(image, side=round(_FAST * self._side), known=known)
 
     def _follow_back(self, track: int, face: Face) -> None:
-        """Look for a newcomer in the frames since the last detection, backwards, until it is not there."""
+        """Look for a newcomer in the last frames, backwards, until it is not there."""
         for past in reversed(self._past):
             earlier = self._finder.follow(past.image, face)
             if earlier is None or _among(earlier, past.faces):
                 return
+            if not self._tracker.extend_back(track, past.index, past.image, earlier):
+                return
             face = earlier
             past.faces.append(face)
-            self._tracker.extend_back(track, past.index, face)
 
 
 def _among(face: Face, faces: list[Face]) -> bool:
-    return any(iou(face.box, other.box) > 0.4 for other in faces)
+    return any(same(face.box, other.box) for other in faces)
+
+
+def _others(faces: list[Face], known: list[Face]) -> list[Face]:
+    return [face for face in faces if not _among(face, known)]
 
 
 def rescaled(track: Track, factor: tuple[float, float]) -> Track:
     """A track found in reduced pictures in the coordinates of the full ones, ``factor`` (x, y) times as large."""
     by = np.asarray(factor, np.float32)
-    return replace(track, points=(track.points + 0.5) * by - 0.5, outline=(track.outline + 0.5) * by - 0.5)
+    places = {name: (getattr(track, name) + 0.5) * by - 0.5 for name in ("points", "outline", "features")}
+    return replace(track, **places)

@@ -1,4 +1,4 @@
-"""Where in the crop the swapped face is laid: the face's own outline with a soft edge."""
+"""Where in the crop the swapped face is laid: the face's own outline with a soft edge, less what is to be kept."""
 
 from __future__ import annotations
 
@@ -7,11 +7,28 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
+from fsvideo.faces.align import features_of
+from fsvideo.options import Look
 from fsvideo.types import Array
 
 Mask = Callable[[Array, int, float], Array]
 
 _SUBPIXEL = 4  # bits of fraction for OpenCV's polygon filler
+_ROOM = 0.02  # around a kept feature, in parts of the face's width: lashes and the lips' edges belong to it
+
+
+def face_mask(outline: Array, features: Array, size: int, look: Look) -> Array:
+    """(size, size) float32 in 0..1: how much of each pixel of the crop becomes the new face.
+
+    ``outline`` (36, 2) and ``features`` (56, 2), as a track has them, in crop pixels.
+    """
+    middle = outline.mean(0)
+    mask = MASKS[look.mask](middle + look.scale * (outline - middle), size, look.feather)
+    wide = float(np.ptp(outline[:, 0]))
+    for name in look.keep:
+        for part in features_of(features)[name]:
+            mask = mask * (1 - kept(part, size, _ROOM * wide, look.feather / 3 * wide))
+    return mask
 
 
 def outline(points: Array, size: int, feather: float) -> Array:
@@ -28,18 +45,32 @@ def ellipse(points: Array, size: int, feather: float) -> Array:
     return _soft((unit @ np.array([[c, s], [-s, c]]) + center).astype(np.float32), size, feather)
 
 
-def _soft(polygon: Array, size: int, feather: float) -> Array:
-    """(size, size) float32 in 0..1: 1 well inside the polygon, falling to 0 at its edge and at the crop's."""
-    edge = max(1.5, feather * float(np.ptp(polygon[:, 0])))
+def kept(polygon: Array, size: int, room: float, edge: float) -> Array:
+    """(size, size) float32: 1 in the polygon (K, 2) and up to ``room`` pixels around it, 0 from ``edge`` further on."""
+    away = np.maximum(0, _away(polygon, size) - room)
+    ramp = np.clip(1 - away / max(1.5, edge), 0, 1)
+    return np.asarray(ramp * ramp * (3 - 2 * ramp), np.float32)
+
+
+def _away(polygon: Array, size: int) -> Array:
+    """(size, size) distance from the polygon in pixels, 0 inside."""
     hard = np.zeros((size, size), np.uint8)
     fixed = np.round(polygon * (1 << _SUBPIXEL)).astype(np.int32)
     cv2.fillPoly(hard, [fixed], 255, lineType=cv2.LINE_AA, shift=_SUBPIXEL)
-    hard[[0, -1]] = 0
-    hard[:, [0, -1]] = 0
-    depth = cv2.distanceTransform((hard > 127).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    depth = cv2.GaussianBlur(depth, (0, 0), max(0.8, edge / 6))  # rounds the ridges that a distance has, and its steps
-    ramp = np.clip((depth - 0.5) / edge, 0, 1)
-    return np.asarray(ramp * ramp * (3 - 2 * ramp), np.float32)
+    return np.asarray(cv2.distanceTransform((hard <= 127).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE))
+
+
+def _soft(polygon: Array, size: int, feather: float) -> Array:
+    """(size, size) float32 in 0..1: 1 inside the polygon, falling to 0 outside it within the feather, and at the crop's
+    edge. Falling inside would give back the jaw and the brows, which carry much of a likeness."""
+    edge = max(1.5, feather * float(np.ptp(polygon[:, 0])))
+    away = cv2.GaussianBlur(
+        _away(polygon, size), (0, 0), max(0.8, edge / 6)
+    )  # rounds the ridges that a distance has, and its steps
+    ramp = np.clip(1 - (away - 0.5) / edge, 0, 1)
+    to_border = np.minimum(np.arange(size), np.arange(size)[::-1])
+    border = np.clip(np.minimum(to_border[None], to_border[:, None]) / edge, 0, 1)
+    return np.asarray(ramp * ramp * (3 - 2 * ramp) * border * border * (3 - 2 * border), np.float32)
 
 
 MASKS: dict[str, Mask] = {"outline": outline, "ellipse": ellipse}

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from fsvideo.types import Array, Face, Image, Track
 
@@ -13,6 +14,9 @@ Embed = Callable[[Sequence[Image]], Array]
 """N aligned crops (S, S, 3) -> (N, D) embeddings, centred (the mean over many people subtracted), of unit length."""
 
 SAME_PERSON = 0.38  # cosine of two tracks' embeddings; strangers are around 0, most of one person's tracks above 0.5
+_SAME_PLACE, _SOON = 0.3, 2.0  # ... that is enough for a face seen again this soon (seconds) where it was
+_FAR_AWAY = 0.5  # ... that is needed where it is far from where it was,
+_NEAR, _FASTEST = 2.0, 8.0  # farther than this many face sizes, and so many more for each second
 _KEEP = 8  # samples a track
 
 
@@ -41,35 +45,60 @@ def mean_embedding(samples: Sequence[Sample]) -> Array:
     return _unit(np.sum([s.quality * s.embedding for s in samples], axis=0))
 
 
-def number_people(tracks: Sequence[Track]) -> list[Track]:
+def number_people(
+    tracks: Sequence[Track], times: npt.NDArray[np.float64] | None = None, cuts: Sequence[int] = ()
+) -> list[Track]:
     """The tracks with ``person`` filled in: 0 is who is seen most, by area and time.
 
     Tracks that share a frame are different people. Long tracks come first and found the people that the others join.
+    Identity decides; with ``times`` (N,), the seconds of all frames, and the first frames of shots after ``cuts``,
+    position confirms or speaks against it.
     """
-    presence = np.array([_presence(t) for t in tracks])
+    seen = np.array([presence(t) for t in tracks])
     members: list[list[int]] = []
     centres: list[Array] = []
-    for i in np.argsort(-presence, kind="stable"):
+    for i in np.argsort(-seen, kind="stable"):
         track = tracks[i]
-        likeness = [
-            -1.0 if any(_overlap(track, tracks[j]) for j in group) else float(track.embedding @ _unit(centre))
-            for group, centre in zip(members, centres, strict=True)
-        ]
+        likeness = []  # more than is needed to be this person
+        for group, centre in zip(members, centres, strict=True):
+            theirs = [tracks[j] for j in group]
+            needed = SAME_PERSON if times is None else _needed(track, theirs, times, cuts)
+            alone = not any(overlap(track, other) for other in theirs)
+            likeness.append(float(track.embedding @ _unit(centre)) - needed if alone else -1.0)
         person = int(np.argmax(likeness)) if likeness else -1
-        if person >= 0 and likeness[person] > SAME_PERSON:
+        if person >= 0 and likeness[person] > 0:
             members[person].append(i)
             centres[person] = centres[person] + track.embedding * _weight(track)
         else:
             members.append([i])
             centres.append(track.embedding * _weight(track))
-    order = sorted(range(len(members)), key=lambda p: -presence[members[p]].sum())
+    order = sorted(range(len(members)), key=lambda p: -seen[members[p]].sum())
     person_of = {i: number for number, p in enumerate(order) for i in members[p]}
     return [replace(track, person=person_of[i]) for i, track in enumerate(tracks)]
 
 
-def _presence(track: Track) -> float:
-    """Sum over the frames of the face's area, square pixels."""
-    size = np.ptp(track.outline, axis=1)
+def _needed(track: Track, theirs: Sequence[Track], times: npt.NDArray[np.float64], cuts: Sequence[int]) -> float:
+    """How alike a track must be to be one more of a person's.
+
+    Less where it begins soon and near where one of theirs ended, more where they would have had to fly.
+    """
+    closest, needed = np.inf, SAME_PERSON
+    for other in theirs:
+        before, after = (track, other) if track.start < other.start else (other, track)
+        unseen = float(times[after.start] - times[before.stop - 1])
+        if unseen >= closest or any(before.stop <= cut <= after.start for cut in cuts):
+            continue
+        closest = unseen
+        size = float(np.sqrt(np.ptp(before.outline[-1], axis=0).prod()))
+        moved = float(np.linalg.norm(after.points[0].mean(0) - before.points[-1].mean(0))) / max(size, 1.0)
+        needed = _SAME_PLACE if unseen < _SOON and moved < 1 + unseen else SAME_PERSON
+        needed = _FAR_AWAY if moved > _NEAR + _FASTEST * unseen else needed
+    return needed
+
+
+def presence(track: Track, rows: npt.NDArray[np.bool_] | None = None) -> float:
+    """Sum over the frames, or those of ``rows`` (T,), of the face's area, square pixels."""
+    size = np.ptp(track.outline if rows is None else track.outline[rows], axis=1)
     return float((size[:, 0] * size[:, 1]).sum())
 
 
@@ -78,7 +107,8 @@ def _weight(track: Track) -> np.float32:
     return np.float32(min(len(track.points), 100))
 
 
-def _overlap(a: Track, b: Track) -> bool:
+def overlap(a: Track, b: Track) -> bool:
+    """Whether both are there in some frame: then they show two people."""
     return a.start < b.stop and b.start < a.stop
 
 

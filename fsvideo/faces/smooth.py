@@ -12,6 +12,7 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
+from fsvideo.faces.align import features_of
 from fsvideo.types import Array, Track
 
 Values = npt.NDArray[np.float64]
@@ -23,16 +24,13 @@ _STEPS = ((0.35, 2), (0.6, 2), (1.0, 2), (0.6, 1), (1.0, 1))
 _NOISE = 4.5  # standard deviations by which two estimates of one frame may differ and still be noise
 _GLITCH = 8.0  # standard deviations by which no neighbour, before or after, expects a glitch
 _FILLED = 0.2  # trust in rows that were filled in between detections
-_YAW, _PITCH = (
-    (43.0, 50.0),
-    (33.0, 40.0),
-)  # degrees: a face turned beyond the second fades out, back within the first in
-_TURN, _END = 0.2, 0.1  # seconds of a fade at a turned face, and where a face comes or goes
-_BRIDGE = 0.12  # seconds between two sights of a face; more is taken for an occlusion
+YAW, PITCH = (53.0, 60.0), (33.0, 40.0)  # degrees: a face turned beyond the second fades out, back within the first in
+TURN, END = 0.2, 0.1  # seconds of a fade at a turned face, and where a face comes or goes
+BRIDGE = 0.12  # seconds between two sights of a face; more is taken for an occlusion
 
 
 def smooth(track: Track, times: npt.ArrayLike, seconds: float, method: str = "adaptive") -> Track:
-    """The track with its points, outline and pose steadied.
+    """The track with its points, outline, features and pose steadied.
 
     ``times`` (T,): seconds of the track's frames. ``seconds``: how much time, before and after together, one frame may
     be averaged over; 0 changes nothing. ``method``: one of SMOOTHERS.
@@ -48,12 +46,30 @@ def smooth(track: Track, times: npt.ArrayLike, seconds: float, method: str = "ad
     smoother = SMOOTHERS[method]
     steady = smoother(_mended(shape, seconds_of, glitch), seconds_of, trust, seconds).reshape(count, -1, 2)
     pose = smoother(_mended(track.pose.astype(np.float64), seconds_of, glitch), seconds_of, trust, seconds)
+    features = [  # each by itself: a blink or a word shall not hold back the steadying of all else
+        smoother(_mended(part.reshape(count, -1).astype(np.float64), seconds_of, glitch), seconds_of, trust, seconds)
+        .reshape(count, -1, 2)
+        .astype(np.float32)
+        for parts in (features_of(track.features).values() if track.features.size else ())
+        for part in parts
+    ]
     return replace(
         track,
         points=steady[:, :5].astype(np.float32),
         outline=steady[:, 5:].astype(np.float32),
-        pose=pose.astype(np.float32),
+        pose=_within(pose, track.pose, seconds_of, seconds),
+        features=np.concatenate(features, axis=1) if features else track.features,
     )
+
+
+def _within(steady: Values, seen: Array, times: Values, seconds: float) -> Array:
+    """``steady`` held within what was ``seen`` in the window: where a track ends, a polynomial goes on turning a face
+    that no frame shows turned so far, and it would fade out for that."""
+    first = np.searchsorted(times, times - seconds / 2, "left")
+    last = np.searchsorted(times, times + seconds / 2, "right")
+    spans = [seen[a:b] for a, b in zip(first, last, strict=True)]
+    low, high = np.array([s.min(0) for s in spans]), np.array([s.max(0) for s in spans])
+    return np.asarray(steady.clip(low, high), np.float32)
 
 
 def adaptive(values: Values, times: Values, trust: Values, seconds: float) -> Values:
@@ -94,30 +110,35 @@ def polynomial(values: Values, times: Values, trust: Values, seconds: float) -> 
 SMOOTHERS: dict[str, Smoother] = {"adaptive": adaptive, "polynomial": polynomial}
 
 
-def fade(track: Track, times: npt.ArrayLike, bounds: Collection[int] | None = None) -> Array:
+def fade(
+    track: Track,
+    times: npt.ArrayLike,
+    bounds: Collection[int] | None = None,
+    wanted: npt.NDArray[np.bool_] | None = None,
+) -> Array:
     """(T,) opacity 0..1 of what is put on the face in each of the track's frames.
 
     0 where the face is turned too far away or was not seen for a while, with short ramps before and after. Ramps also
     where the track begins and ends, unless the shot does: ``bounds`` are the frames at which shots begin and the number
     of frames in the clip (see ``follow.Tracking``); without them there are none. ``times`` (T,): seconds of the
-    track's frames.
+    track's frames. ``wanted`` (T,): where a face is wanted at all; None: everywhere.
     """
     seconds = np.asarray(times, np.float64)
     count = len(track.points)
     frame = float(np.median(np.diff(seconds))) if count > 1 else 0.04
     turned = _turned(track.pose)
     hidden = _hidden(track.score > 0, seconds)
-    gone = seconds[hidden]
+    gone = seconds[hidden if wanted is None else hidden | ~wanted]
     if bounds is not None and track.start not in bounds:
         gone = np.append(gone, seconds[0] - frame)
     if bounds is not None and track.stop not in bounds:
         gone = np.append(gone, seconds[-1] + frame)
-    return np.minimum(_ramp(seconds, seconds[turned], _TURN), _ramp(seconds, gone, _END))
+    return np.minimum(_ramp(seconds, seconds[turned], TURN), _ramp(seconds, gone, END))
 
 
 def _turned(pose: Array) -> npt.NDArray[np.bool_]:
     """Where the face looks too far away; the limit to come back is lower than the one to go."""
-    near, far = (np.any(np.abs(pose[:, :2]) > (yaw, pitch), axis=1) for yaw, pitch in zip(_YAW, _PITCH, strict=True))
+    near, far = (np.any(np.abs(pose[:, :2]) > (yaw, pitch), axis=1) for yaw, pitch in zip(YAW, PITCH, strict=True))
     turned = far.copy()
     for t in range(1, len(turned)):
         turned[t] |= turned[t - 1] and near[t]
@@ -129,7 +150,7 @@ def _hidden(seen: npt.NDArray[np.bool_], times: Values) -> npt.NDArray[np.bool_]
     hidden = ~seen
     rows = np.flatnonzero(seen)
     for before, after in pairwise(rows):
-        if times[after] - times[before] <= _BRIDGE + 1e-6:
+        if times[after] - times[before] <= BRIDGE + 1e-6:
             hidden[before:after] = False
     return hidden
 
