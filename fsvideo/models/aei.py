@@ -4,9 +4,11 @@ A U-Net reads the target's attributes at every scale, ``z_att``; a generator of 
 Attentional Denormalization) grows the result from the source's identity ``z_id``, deciding at each place and level
 which of the two to follow.
 
-Two departures from the paper, both so that a network can grow from 64 to 256 pixels with its function unchanged:
-the RGB output is a sum over the levels of 64 pixels and up, and a network smaller than 256 reads its attributes from
-the picture enlarged twofold, so that every generator level but the 256 one has an attribute map of its own size.
+Three departures from the paper. Two let a network grow from 64 to 256 pixels with its function unchanged: the output
+is a sum over the levels of 64 pixels and up, and a network smaller than 256 reads its attributes from the picture
+enlarged twofold, so that every generator level but the 256 one has an attribute map of its own size. The third carries
+the AAD layer's own equation to the pixels: the generator paints a picture and a mask M, and the result is
+(1 - M) target + M painted. What is not the face is then the target's to the last grain, from the first step on.
 """
 
 from __future__ import annotations
@@ -18,25 +20,26 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-_FIRST_RGB = 64  # the smallest level that paints
+_FIRST_PAINT = 64  # the smallest level that paints
 
 
 @dataclass(frozen=True)
 class AEIConfig:
     """The sizes of an AEI-Net. ``att``/``gen``: channels of the map of 2, 4, 8 ... pixels, as wide as needed for 256.
 
-    ``size``: side of the crop it makes, a power of two from 64 (16 for tests); ``z_id``: length of the embedding.
+    ``size``: side of the crop it makes, a power of two from 64 (16 for tests), at most twice that of the generator's
+    last level, which then paints four pixels at each place; ``z_id``: length of the embedding.
     """
 
     size: int = 256
     z_id: int = 128
     att: tuple[int, ...] = (256, 192, 128, 64, 32, 16, 8)
-    gen: tuple[int, ...] = (256, 256, 256, 128, 64, 32, 24, 16)
+    gen: tuple[int, ...] = (256, 256, 256, 128, 64, 32, 24)
 
     @property
     def levels(self) -> int:
-        """Number of generator levels, 2 pixels to ``size``."""
-        return self.size.bit_length() - 1
+        """Number of generator levels: 2 pixels to ``size``, or to half of it where ``gen`` ends there."""
+        return min(self.size.bit_length() - 1, len(self.gen))
 
     @property
     def att_size(self) -> int:
@@ -49,11 +52,15 @@ class AEIConfig:
     @staticmethod
     def from_json(text: str) -> AEIConfig:
         """Raises ValueError for anything but the sizes of an AEI-Net that fits in memory."""
-        raw = json.loads(text)
-        config = AEIConfig(int(raw["size"]), int(raw["z_id"]), tuple(map(int, raw["att"])), tuple(map(int, raw["gen"])))
+        try:
+            raw = json.loads(text)
+            att, gen = (tuple(map(int, raw[name])) for name in ("att", "gen"))
+            config = AEIConfig(int(raw["size"]), int(raw["z_id"]), att, gen)
+        except (KeyError, TypeError, OverflowError, RecursionError) as error:
+            raise ValueError("not the sizes of an AEI-Net") from error
         widths = (*config.att, *config.gen, config.z_id)
-        good_size = config.size in (16, 32, 64, 128, 256, 512)
-        if not good_size or not all(1 <= w <= 4096 for w in widths) or len(config.gen) < config.levels:
+        good_size = config.size in (16, 32, 64, 128, 256, 512) and max(len(att), len(gen)) <= 9
+        if not good_size or not all(1 <= w <= 4096 for w in widths) or config.size > 2 ** (len(config.gen) + 1):
             raise ValueError(f"not the sizes of an AEI-Net: {text}")
         return config
 
@@ -167,38 +174,46 @@ class AEINet(nn.Module):
         gen, levels = config.gen, config.levels
         self.start = nn.Linear(config.z_id, gen[0] * 4)
         self.blocks = nn.ModuleList()
-        self.rgb = nn.ModuleDict()
+        self.paint = nn.ModuleDict()  # by side: RGB before the tanh and M before the sigmoid
         for k in range(levels):
             z_att = self.attributes.channels[min(k, len(self.attributes.channels) - 1)]
             self.blocks.append(AADResBlk(gen[max(k - 1, 0)], gen[k], z_att, config.z_id))
-            if 2 ** (k + 1) >= min(_FIRST_RGB, config.size):
-                self.rgb[str(2 ** (k + 1))] = nn.Conv2d(gen[k], 3, 3, 1, 1)
+            if 2 ** (k + 1) >= min(_FIRST_PAINT, config.size):
+                self.paint[str(2 ** (k + 1))] = nn.Conv2d(gen[k], 4, 3, 1, 1)
+        if str(config.size) not in self.paint:
+            four = nn.Conv2d(gen[levels - 1], 16, 3, 1, 1)
+            self.paint[str(config.size)] = nn.Sequential(four, nn.PixelShuffle(2))
         self.apply(_init)
-        for paint in self.rgb.values():  # start grey, not saturated
-            paint.get_parameter("weight").data.mul_(0.2)
+        for parameter in self.paint.parameters():  # start grey, not saturated, and half the target
+            parameter.data.mul_(0.2)
 
     def forward(self, target: Tensor, z_id: Tensor) -> tuple[Tensor, list[Tensor]]:
         """target (N, 3, S, S) in [-1, 1], z_id (N, D) unit length -> y_hat (N, 3, S, S) in [-1, 1], z_att."""
         z_att = self.attributes(target)
-        return self.generate(z_att, z_id), z_att
+        return self.generate(z_att, z_id, target), z_att
 
-    def generate(self, z_att: list[Tensor], z_id: Tensor) -> Tensor:
-        """Attributes and identity -> y_hat (N, 3, S, S) in [-1, 1]."""
+    def generate(self, z_att: list[Tensor], z_id: Tensor, target: Tensor) -> Tensor:
+        """Attributes, identity and the target itself -> y_hat (N, 3, S, S) in [-1, 1]."""
         z_id = z_id * z_id.shape[-1] ** 0.5  # a unit vector's components are small: bring them to unit variance
         h = self.start(z_id).unflatten(1, (-1, 2, 2))
-        rgb: Tensor | None = None
+        canvas: Tensor | None = None
         for k, block in enumerate(self.blocks):
             if k > 0:
                 h = F.interpolate(h, scale_factor=2.0, mode="bilinear", align_corners=False)
             h = block(h, z_att[min(k, len(z_att) - 1)], z_id)
-            side = str(2 ** (k + 1))
-            if side in self.rgb:
-                painted = self.rgb[side](F.leaky_relu(h, 0.1))
-                if rgb is not None:
-                    rgb = F.interpolate(rgb, scale_factor=2.0, mode="bilinear", align_corners=False)
-                rgb = painted if rgb is None else rgb + painted
-        assert rgb is not None
-        return torch.tanh(rgb)
+            sides = (2 ** (k + 1), self.config.size) if k + 1 == len(self.blocks) else (2 ** (k + 1),)
+            for side in dict.fromkeys(sides):
+                if str(side) in self.paint:
+                    canvas = _enlarge_and_add(canvas, self.paint[str(side)](F.leaky_relu(h, 0.1)))
+        assert canvas is not None
+        canvas = canvas.to(target.dtype)  # under autocast it came in half precision
+        return torch.lerp(target, torch.tanh(canvas[:, :3]), torch.sigmoid(canvas[:, 3:]))
+
+
+def _enlarge_and_add(canvas: Tensor | None, painted: Tensor) -> Tensor:
+    if canvas is None:
+        return painted
+    return F.interpolate(canvas, scale_factor=2.0, mode="bilinear", align_corners=False) + painted
 
 
 def grow(net: AEINet, size: int) -> AEINet:
@@ -207,7 +222,7 @@ def grow(net: AEINet, size: int) -> AEINet:
     New output layers start at zero. The attributes encoder gets one more step down in front, at 128 pixels: it hands
     the picture on at half size and the old first step reads that.
     """
-    if net.config.size < _FIRST_RGB or size > 2 ** len(net.config.gen):
+    if net.config.size < _FIRST_PAINT or size > 2 ** (len(net.config.gen) + 1):
         raise ValueError(
             f"an AEI-Net of {net.config.size} pixels and {len(net.config.gen)} levels does not grow to {size}"
         )
@@ -228,7 +243,7 @@ def _grow_once(old: AEINet) -> AEINet:
     with torch.no_grad():
         if deeper:
             _read_through(old.attributes.down[0], new.attributes)
-        for p in new.rgb[str(config.size)].parameters():
+        for p in new.paint[str(config.size)].parameters():
             nn.init.zeros_(p)
     return new
 

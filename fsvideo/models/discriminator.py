@@ -1,6 +1,8 @@
-"""Multi-scale PatchGAN discriminator (Wang et al., pix2pixHD), as FaceShifter uses it."""
+"""What tells real crops from made ones: by their pixels, and by what the recognisers' own layers see in them."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -8,17 +10,18 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 
 class PatchDiscriminator(nn.Module):
-    """Strided 4x4 convolutions, spectrally normalised, down to a map of one score a patch."""
+    """Strided 4x4 convolutions down to a map of one score a patch, spectrally normalised, with group norm between.
+
+    Spectral normalisation alone lets the signal fade to some hundredths on its way, and no score can then tell a face
+    from a good forgery. The last convolution is free of it for the same reason.
+    """
 
     def __init__(self, width: int, depth: int) -> None:
         super().__init__()
-        layers: list[nn.Module] = []
-        channels = 3
-        for k in range(depth):
-            out = min(width * 2**k, 8 * width)
-            layers += [spectral_norm(nn.Conv2d(channels, out, 4, 2, 1)), nn.LeakyReLU(0.2)]
-            channels = out
-        layers.append(spectral_norm(nn.Conv2d(channels, 1, 3, 1, 1)))
+        layers: list[nn.Module] = [spectral_norm(nn.Conv2d(3, width, 4, 2, 1)), nn.LeakyReLU(0.2)]
+        for k in range(1, depth):
+            layers += _step(min(width * 2 ** (k - 1), 8 * width), min(width * 2**k, 8 * width), 4, 2)
+        layers.append(nn.Conv2d(min(width * 2 ** (depth - 1), 8 * width), 1, 3, 1, 1))
         self.net = nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -26,15 +29,42 @@ class PatchDiscriminator(nn.Module):
 
 
 class MultiScaleDiscriminator(nn.Module):
-    """The same kind of patch discriminator at full, half and quarter size."""
+    """Multi-scale PatchGAN (Wang et al., pix2pixHD), as FaceShifter uses it: full, half and quarter size.
 
-    def __init__(self, width: int = 32, depth: int = 3, scales: int = 3) -> None:
+    ``widths``: of each, from full size on. At full size, which costs most, it looks at the middle three quarters: what
+    lies around the face is the target's own.
+    """
+
+    def __init__(self, widths: tuple[int, ...] = (32, 32, 32), depth: int = 3) -> None:
         super().__init__()
-        self.scales = nn.ModuleList(PatchDiscriminator(width, depth) for _ in range(scales))
+        self.scales = nn.ModuleList(PatchDiscriminator(width, depth) for width in widths)
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """(N, 3, S, S) in [-1, 1] -> one map of scores (N, 1, s, s) a scale, higher means more real."""
-        scores = []
-        for k, net in enumerate(self.scales):
-            scores.append(net(x if k == 0 else F.avg_pool2d(x, 2**k)))
-        return scores
+        rim = x.shape[-1] // 8
+        sizes = [x[..., rim:-rim, rim:-rim], *(F.avg_pool2d(x, 2**k) for k in range(1, len(self.scales)))]
+        return [net(seen) for net, seen in zip(self.scales, sizes, strict=True)]
+
+
+class FeatureDiscriminator(nn.Module):
+    """Small heads on the feature maps of frozen networks (Sauer et al., Projected GANs, 2021).
+
+    Such a network knows faces from the first step on, where patches of pixels must be learned; and a pattern that only
+    pleases a recogniser shows in its own layers. ``channels``: of each map. Maps are normalised whole, so that only
+    what is where counts.
+    """
+
+    def __init__(self, channels: Sequence[int], width: int = 64) -> None:
+        super().__init__()
+        self.heads = nn.ModuleList(
+            nn.Sequential(*_step(c, width, 1), *_step(width, width, 3), nn.Conv2d(width, 1, 3, 1, 1)) for c in channels
+        )
+
+    def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        """Maps (N, channels[k], s, s) -> one map of scores (N, 1, s, s) for each, higher means more real."""
+        return [head(F.layer_norm(x, x.shape[1:])) for head, x in zip(self.heads, maps, strict=True)]
+
+
+def _step(inputs: int, outputs: int, kernel: int, stride: int = 1) -> list[nn.Module]:
+    conv = nn.Conv2d(inputs, outputs, kernel, stride, (kernel - 1) // 2)
+    return [spectral_norm(conv), nn.GroupNorm(8, outputs), nn.LeakyReLU(0.2)]
