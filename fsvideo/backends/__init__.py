@@ -1,0 +1,1 @@
+"""What computes the networks: PyTorch itself, or another runtime on a graph that was exported from it."""

@@ -1,0 +1,155 @@
+"""ONNX Runtime and OpenVINO: from an ONNX graph's bytes to something that runs it on the CPU."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import importlib.util
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, TypeAlias, TypeVar
+
+import numpy as np
+
+from fsvideo.types import Array, FsvideoError
+
+Runner: TypeAlias = Callable[[Array, Array], list[Array]]
+"""target (N, 3, S, S) in [-1, 1], z_id (N, D) -> y_hat alike and, where the graph gives one, y."""
+T = TypeVar("T")
+EXTRA = "pip install 'fsvideo[cpu]'"  # brings all of it
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A graph that is ready to run. ``label``: runtime, version and precision, on which results depend."""
+
+    label: str
+    run: Runner
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """A package, ``build(graph, threads, exact)`` for an engine, and ``precision(exact)`` it computes in here.
+
+    ``exact``: in single precision whatever the processor can do.
+    """
+
+    package: str
+    build: Callable[[bytes | Path, int, bool], Runner]
+    precision: Callable[[bool], str]
+
+
+def _onnxruntime(graph: bytes | Path, threads: int, exact: bool) -> Runner:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3  # errors
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # decoder and encoder need the cores too
+    source = graph if isinstance(graph, bytes) else os.fspath(graph)
+    session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+    names = [one.name for one in session.get_inputs()]
+
+    def run(target: Array, z_id: Array) -> list[Array]:
+        made: list[Array] = session.run(None, dict(zip(names, (target, z_id), strict=True)))
+        return made
+
+    return run
+
+
+def _openvino(graph: bytes | Path, threads: int, exact: bool) -> Runner:
+    core = _core()
+    settings = {
+        "INFERENCE_PRECISION_HINT": {"bfloat16": "bf16", "float32": "f32"}[_half_where_it_is_fast(exact)],
+        "INFERENCE_NUM_THREADS": threads,
+        "PERFORMANCE_HINT": "LATENCY",
+        "ENABLE_CPU_PINNING": False,  # decoder and encoder need the cores too
+    }
+    # A graph of a fixed batch takes half the time of one for any batch, and eight faces one by one as long as together.
+    model = core.read_model(graph)
+    model.reshape({port: [1, *list(port.get_partial_shape())[1:]] for port in model.inputs})
+    compiled = core.compile_model(model, "CPU", settings)
+
+    def run(target: Array, z_id: Array) -> list[Array]:
+        each = []
+        for k in range(len(target)):
+            found = compiled([target[k : k + 1], z_id[k : k + 1]], share_outputs=False)
+            each.append([np.array(found[port]) for port in compiled.outputs])
+        return [np.concatenate(rows) for rows in zip(*each, strict=True)]
+
+    return run
+
+
+@functools.cache
+def _core() -> Any:
+    """The one Core of the process, never freed.
+
+    Its CPU plugin gives the thread that makes it another stack for signal handlers. When two of them are freed in the
+    order they were made, the thread is left with a stack that is gone, and the next Ctrl-C is a segmentation fault.
+    """
+    import openvino
+
+    return openvino.Core()
+
+
+def _half_where_it_is_fast(exact: bool) -> str:
+    able = "BF16" in _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return "bfloat16" if able and not exact else "float32"
+
+
+# The fastest first.
+RUNTIMES: dict[str, Runtime] = {
+    "openvino": Runtime("openvino", _openvino, _half_where_it_is_fast),
+    "onnx": Runtime("onnxruntime", _onnxruntime, lambda exact: "float32"),
+}
+
+
+def start(name: str, graph: bytes | Path, threads: int, exact: bool = False) -> Engine:
+    """The engine of RUNTIMES[name]. Raises FsvideoError where it is not installed, or takes no such graph."""
+    return _loaded(name, lambda runtime: Engine(_label(runtime, exact), runtime.build(graph, threads, exact)))
+
+
+def describe(name: str) -> str:
+    """The version of RUNTIMES[name], or PyTorch, and its precision here. Raises FsvideoError where it does not load."""
+    if name == "torch":
+        return f"torch {version('torch')}"
+    return _loaded(name, lambda runtime: _label(runtime, False))
+
+
+def _label(runtime: Runtime, exact: bool) -> str:
+    release = importlib.import_module(runtime.package).__version__.partition("-")[0]  # OpenVINO's names its build, too
+    return f"{runtime.package} {release}, {runtime.precision(exact)}"
+
+
+def _loaded(name: str, use: Callable[[Runtime], T]) -> T:
+    runtime = RUNTIMES[name]
+    if not installed(runtime.package):
+        raise needs([runtime.package], f"the backend {name}")
+    try:
+        return use(runtime)
+    except Exception as error:  # the runtimes raise kinds of their own, and loading one can fail in the system
+        line = (str(error).splitlines() or [type(error).__name__])[0]
+        raise FsvideoError(f"{runtime.package} cannot start: {line}", "swap with --backend torch") from error
+
+
+def installed(package: str) -> bool:
+    """Whether there is such a package; it is not loaded."""
+    return importlib.util.find_spec(package) is not None
+
+
+def needs(packages: Sequence[str], what: str) -> FsvideoError:
+    """The error to raise for packages that are not installed."""
+    return FsvideoError(f"{what} needs {' and '.join(packages)}, which is not installed", EXTRA)
+
+
+def write_openvino(graph: bytes, xml: Path, meta: dict[str, str]) -> None:
+    """The same graph as OpenVINO's own pair of files, ``xml`` and the .bin beside it, in single precision."""
+    import openvino
+
+    model = _core().read_model(graph)
+    for name, value in meta.items():
+        model.set_rt_info(value, ["fsvideo", name])
+    openvino.save_model(model, xml, compress_to_fp16=False)
