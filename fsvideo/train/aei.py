@@ -1,98 +1,31 @@
-"""Training AEI-Net: pairs of source and target, and one step (FaceShifter, section 3.1)."""
+"""Training AEI-Net: its networks and one step (FaceShifter, section 3.1)."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
+from types import MappingProxyType
 
-import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.func import functional_call
 
 from fsvideo.models.aei import PRESETS, AEIConfig, AEINet, AttributesEncoder, grow
-from fsvideo.models.discriminator import MultiScaleDiscriminator
+from fsvideo.models.discriminator import FeatureDiscriminator, MultiScaleDiscriminator
+from fsvideo.models.expression import Blendshapes
 from fsvideo.models.identity import IdentityEncoder
+from fsvideo.models.landmarks import EYELIDS, IRISES, LIPS, FaceMesh
 from fsvideo.train import losses
-from fsvideo.train.data import FaceData
-from fsvideo.train.run import Diverged, Ema, to_tensor
+from fsvideo.train.descend import autocast, descend
+from fsvideo.train.jitter import jitter
+from fsvideo.train.pairs import Batch
+from fsvideo.train.run import Ema
+from fsvideo.train.settings import AEISettings
+from fsvideo.train.world import World
 
-
-@dataclass(frozen=True)
-class AEISettings:
-    """What a run is made of. The loss weights' defaults are those the shipped weights were trained with."""
-
-    preset: str = "compact"
-    size: int = 64
-    batch: int = 8
-    lr: float = 4e-4
-    lr_discriminator: float = 4e-4
-    w_adv: float = 1.0
-    w_att: float = 10.0
-    w_id: float = 10.0
-    w_rec: float = 20.0
-    same: float = 0.2  # share of pairs whose source is the target
-    ramp: int = 1000  # steps over which w_id rises from 0, and the share of same pairs falls from a half
-    warmup: int = 1000  # steps without the adversarial term
-    ema: float = 0.999
-    seed: int = 0
-    steps: int = 1_000_000
-    max_minutes: float = 0.0  # 0: no limit
-    save_minutes: float = 3.0
-    sample_every: int = 250
-
-
-@dataclass(frozen=True)
-class Batch:
-    """``target`` (B, 3, S, S); ``z_id`` (B, D) of the sources; ``source`` pictures, to look at; ``same`` (B,) bool."""
-
-    target: Tensor
-    source: Tensor
-    z_id: Tensor
-    same: Tensor
-
-
-class Pairs:
-    """Random pairs of source and target from crops in memory; step k draws the same pairs in every run of a seed."""
-
-    def __init__(self, data: FaceData, mean: Tensor, settings: AEISettings, device: torch.device) -> None:
-        self.data, self.settings, self.device = data, settings, device
-        self.z_id = F.normalize(torch.from_numpy(data.embeddings) - mean.cpu(), dim=1)
-
-    def draw(self, step: int) -> Batch:
-        rng = np.random.default_rng((self.settings.seed, step))
-        count = self.settings.batch
-        target = rng.integers(len(self.data), size=count)
-        source = rng.integers(len(self.data), size=count)
-        early = max(0.0, 1 - step / max(1, self.settings.ramp))
-        same = rng.random(count) < self.settings.same + early * (0.5 - self.settings.same)
-        source[same] = target[same]
-        flip = rng.random(count) < 0.5
-        rgb = self.data.rgb[target]
-        rgb[flip] = rgb[flip, :, ::-1]
-        return Batch(
-            to_tensor(rgb, self.device),
-            to_tensor(self.data.rgb[source], self.device),
-            self.z_id[source].to(self.device),
-            torch.from_numpy(same).to(self.device),
-        )
-
-
-def jitter(y: Tensor, generator: torch.Generator) -> Tensor:
-    """Shift a batch by up to a 30th of the side and change each picture's gain and colour a little.
-
-    Stands between generator and recogniser, with a random touch of blur, so that coloured specks in exact places do
-    not pay.
-    """
-    n, _, size, _ = y.shape
-    reach = max(1, size // 30)
-    dx, dy = torch.randint(0, 2 * reach + 1, (2,), generator=generator).tolist()
-    y = F.pad(y, (reach, reach, reach, reach), mode="replicate")[..., dy : dy + size, dx : dx + size]
-    gain = 1 + 0.15 * torch.randn(n, 1, 1, 1, generator=generator) + 0.05 * torch.randn(n, 3, 1, 1, generator=generator)
-    offset = 0.08 * torch.randn(n, 3, 1, 1, generator=generator)
-    y = y * gain.to(y.device) + offset.to(y.device)
-    soft = F.avg_pool2d(F.pad(y, (1, 1, 1, 1), mode="replicate"), 3, 1)
-    return torch.lerp(y, soft, torch.rand(n, 1, 1, 1, generator=generator).to(y.device))
+_FINE = EYELIDS + IRISES + LIPS  # the mesh's points that show gaze and expression
+_WATCHERS = ("id", "second")  # the recognisers whose feature maps discriminators see, too; a third adds cost, not sight
+_SLOW_START = 100  # steps over which the learning rate rises: Adam's first ones know no scale yet
 
 
 def frozen_call(net: AttributesEncoder, x: Tensor) -> list[Tensor]:
@@ -104,18 +37,29 @@ def frozen_call(net: AttributesEncoder, x: Tensor) -> list[Tensor]:
 
 
 class AEITrainer:
-    """Networks, optimisers and the two half steps. ``init``: averaged weights to start from, grown to size."""
+    """Networks, optimisers and the two half steps. ``init``: averaged weights to start from, grown to size.
+
+    ``others``: recognisers beside the encoder, by name; ``mesh``, ``blendshapes``: the face mesh, and what reads
+    expressions off it. Each is used where the settings give it a weight.
+    """
 
     def __init__(
         self,
         settings: AEISettings,
         encoder: IdentityEncoder,
-        device: torch.device,
+        world: World,
         init: tuple[AEIConfig, dict[str, Tensor]] | None = None,
+        others: Mapping[str, IdentityEncoder] = MappingProxyType({}),
+        mesh: FaceMesh | None = None,
+        blendshapes: Blendshapes | None = None,
     ) -> None:
         torch.manual_seed(settings.seed)
-        self.settings, self.device = settings, device
+        self.settings, self.world, device = settings, world, world.device
         self.encoder = encoder.to(device)
+        wanted = {name: e for name, e in others.items() if settings.recognisers.get(name, 0) > 0}
+        self.recognisers = {"id": self.encoder} | {name: e.to(device) for name, e in wanted.items()}
+        self.mesh = mesh.to(device) if mesh is not None and settings.asks_mesh else None
+        self.blendshapes = blendshapes.to(device) if blendshapes is not None and settings.w_expression > 0 else None
         if init is None:
             self.net = AEINet(replace(PRESETS[settings.preset], size=settings.size))
         else:
@@ -123,46 +67,103 @@ class AEITrainer:
             self.net.load_state_dict(init[1])
             self.net = grow(self.net, settings.size)
         self.net.to(device)
-        self.discriminator = MultiScaleDiscriminator(depth=3 if settings.size <= 64 else 4).to(device)
+        # At 256 pixels the full-size discriminator, which costs most, only looks at texture: half as wide.
+        widths = (32, 32, 32) if settings.size <= 128 else (16, 32, 32)
+        self.discriminator = MultiScaleDiscriminator(widths, depth=3 if settings.size <= 64 else 4).to(device)
+        self.features = FeatureDiscriminator([c for e in self._watchers() for c in e.net.maps]).to(device)
         # torch takes no integer beta here
         self.opt = torch.optim.Adam(self.net.parameters(), settings.lr, betas=(0.0, 0.999), fused=True)
-        self.opt_d = torch.optim.Adam(
-            self.discriminator.parameters(), settings.lr_discriminator, betas=(0.0, 0.999), fused=True
-        )
+        judges = [*self.discriminator.parameters(), *self.features.parameters()]
+        self.opt_d = torch.optim.Adam(judges, settings.lr_discriminator, betas=(0.0, 0.999), fused=True)
         self.ema = Ema(self.net, settings.ema)
         self.generator = torch.Generator().manual_seed(settings.seed)
         self.step = 0
+        # What the step runs: the nets themselves, or their compiled forms, which share the parameters.
+        self._swap: Callable[..., tuple[Tensor, list[Tensor]]] = self.net
+        self._judge: Callable[..., list[Tensor]] = self.discriminator
+        if settings.compile:
+            self._swap, self._judge = torch.compile(self.net), torch.compile(self.discriminator)
 
     def train_step(self, batch: Batch) -> dict[str, float]:
-        """One update of generator and, after the warm-up, discriminator; returns the named losses."""
+        """One update of generator and, after the warm-up, discriminators; returns the named losses."""
         s = self.settings
         adversarial = self.step >= s.warmup
-        y_hat, z_att = self.net(batch.target, batch.z_id)
-        terms = {
-            "id": losses.identity(self.encoder(jitter(y_hat, self.generator)), batch.z_id),
-            "att": losses.attributes(frozen_call(self.net.attributes, y_hat), [z.detach() for z in z_att]),
-            "rec": losses.reconstruction(y_hat, batch.target, batch.same),
-        }
-        if adversarial:
-            self.discriminator.requires_grad_(False)
-            terms["adv"] = losses.hinge_generator(self.discriminator(y_hat))
-        weights = {"id": s.w_id * min(1.0, self.step / max(1, s.ramp)), "att": s.w_att, "rec": s.w_rec, "adv": s.w_adv}
-        total = torch.stack([weights[k] * v for k, v in terms.items()]).sum()
-        if not torch.isfinite(total):
-            raise Diverged(f"the loss is no longer finite at step {self.step}", "start again with a lower lr")
-        self.opt.zero_grad(set_to_none=True)
-        total.backward()
-        self.opt.step()
-        if adversarial:
-            self.discriminator.requires_grad_(True)
-            loss_d = losses.hinge_discriminator(self.discriminator(batch.target), self.discriminator(y_hat.detach()))
-            self.opt_d.zero_grad(set_to_none=True)
-            loss_d.backward()
-            self.opt_d.step()
-            terms["d"] = loss_d
+        for group in self.opt.param_groups:
+            group["lr"] = s.lr * min(1.0, (self.step + 1) / _SLOW_START)
+        with autocast(self.world.device, s.precision):
+            y_hat, z_att = self._swap(batch.target, batch.z_source["id"])
+            shown = jitter(y_hat, self.generator, self.world)
+            seen = {name: e.look(shown) for name, e in self.recognisers.items()}
+            z_att_y = frozen_call(self.net.attributes, y_hat)
+            z_y = {name: z.float() for name, (z, _) in seen.items()}
+            terms = {name: losses.identity(z, batch.z_source[name], s.enough) for name, z in z_y.items()}
+            if s.w_away > 0:
+                left = [losses.away(z, batch.z_source[name], batch.z_target[name]) for name, z in z_y.items()]
+                terms["away"] = torch.stack(left).mean()
+            terms["att"] = losses.attributes([z.float() for z in z_att_y], [z.detach().float() for z in z_att])
+            terms["rec"] = losses.reconstruction(y_hat.float(), batch.target, batch.same)
+            if self.mesh is not None:
+                half = (len(y_hat) + 1) // 2  # of the batch: it costs a fifth of a step, and half is enough
+                with torch.no_grad():
+                    wanted, presence = self.mesh.look(batch.target[:half])
+                points, seen_faces = self.mesh(y_hat[:half]), presence > 0
+                terms["mesh"] = losses.mesh(points, wanted, seen_faces, _FINE)
+                terms["pose"] = losses.pose(points, wanted, seen_faces)
+                if self.blendshapes is not None:
+                    shapes, wanted_shapes = self.blendshapes(torch.cat([points, wanted])).chunk(2)
+                    terms["expression"] = losses.expression(shapes, wanted_shapes, seen_faces)
+            if s.w_texture > 0:
+                terms["texture"] = losses.texture(y_hat.float(), batch.target)
+            maps = [m for name in _WATCHERS if name in seen for m in seen[name][1]]
+            if adversarial:
+                self._freeze(True)
+                terms["adv"] = losses.hinge_generator(self._judge(y_hat))
+                if s.w_feature > 0:
+                    terms["feature"] = losses.hinge_generator(self.features(maps))
+        risen = min(1.0, self.step / max(1, s.ramp))
+        weights = {name: w * risen for name, w in {"id": s.w_id, "away": s.w_away, **s.recognisers}.items()}
+        weights |= {"att": s.w_att, "rec": s.w_rec}
+        weights |= {"mesh": s.w_mesh, "pose": s.w_pose, "expression": s.w_expression}
+        weights |= {"texture": s.w_texture, "adv": s.w_adv, "feature": s.w_feature}
+        told = descend(terms, weights, self.opt, self.world, self.step)
+        if self.step >= s.warmup - s.lead:
+            self._freeze(False)
+            told |= self._train_judges(batch.target, y_hat.detach(), [m.detach() for m in maps])
         self.ema.update(self.net, self.step)
         self.step += 1
-        return {"total": float(total.detach()), **{k: float(v.detach()) for k, v in terms.items()}}
+        return told
+
+    def _train_judges(self, real: Tensor, fake: Tensor, fake_maps: list[Tensor]) -> dict[str, float]:
+        """One update of the discriminators; real crops meet the recognisers as jittered as made ones do."""
+        s = self.settings
+        with autocast(self.world.device, s.precision):
+            terms = {"d": losses.hinge_discriminator(self._judge(real), self._judge(fake))}
+            if s.w_feature > 0:
+                with torch.no_grad():
+                    shown = jitter(real, self.generator, self.world)
+                    maps = [m for e in self._watchers() for m in e.look(shown)[1]]
+                terms["d_feature"] = losses.hinge_discriminator(self.features(maps), self.features(fake_maps))
+        told = descend(terms, dict.fromkeys(terms, 1.0), self.opt_d, self.world, self.step)
+        del told["total"]
+        return told
+
+    def _watchers(self) -> list[IdentityEncoder]:
+        return [self.recognisers[name] for name in _WATCHERS if name in self.recognisers]
+
+    def _freeze(self, frozen: bool) -> None:
+        """Whether gradients pass the discriminators without reaching their parameters."""
+        self.discriminator.requires_grad_(not frozen)
+        self.features.requires_grad_(not frozen)
+
+    def judge_as(self, tensors: Mapping[str, Tensor]) -> bool:
+        """Take over these discriminators, named as ``export_judges`` does. False where they are not of these sizes."""
+        nets = {"discriminator": self.discriminator, "features": self.features}
+        own = {f"{net}.{k}": v for net, module in nets.items() for k, v in module.state_dict().items()}
+        if {k: v.shape for k, v in own.items()} != {k: v.shape for k, v in tensors.items()}:
+            return False
+        for k, v in own.items():
+            v.copy_(tensors[k])
+        return True
 
     def state(self) -> dict[str, object]:
         return {
@@ -171,6 +172,7 @@ class AEITrainer:
             "config": self.net.config.to_json(),
             "net": self.net.state_dict(),
             "discriminator": self.discriminator.state_dict(),
+            "features": self.features.state_dict(),
             "opt": self.opt.state_dict(),
             "opt_d": self.opt_d.state_dict(),
             "ema": self.ema.values,
@@ -180,9 +182,10 @@ class AEITrainer:
     def load(self, state: dict[str, object]) -> None:
         self.net.load_state_dict(state["net"])  # type: ignore[arg-type]
         self.discriminator.load_state_dict(state["discriminator"])  # type: ignore[arg-type]
+        self.features.load_state_dict(state["features"])  # type: ignore[arg-type]
         self.opt.load_state_dict(state["opt"])  # type: ignore[arg-type]
         self.opt_d.load_state_dict(state["opt_d"])  # type: ignore[arg-type]
-        self.ema.values = {k: v.to(self.device) for k, v in state["ema"].items()}  # type: ignore[attr-defined]
+        self.ema.values = {k: v.to(self.world.device) for k, v in state["ema"].items()}  # type: ignore[attr-defined]
         self.generator.set_state(state["generator"])  # type: ignore[arg-type]
         self.step = int(state["step"])  # type: ignore[call-overload]
 
@@ -192,12 +195,12 @@ class AEITrainer:
 
         Cosine of y_hat to the source; mean |reconstruction - target| in grey levels.
         """
-        net = AEINet(self.net.config).to(self.device)
+        net = AEINet(self.net.config).to(self.world.device)
         net.load_state_dict(self.ema.values)
-        y_hat, z_att = net(batch.target, batch.z_id)
-        again = net.generate(z_att, self.encoder(batch.target))
+        y_hat, z_att = net(batch.target, batch.z_source["id"])
+        again = net.generate(z_att, self.encoder(batch.target), batch.target)
         found = {
-            "look_id": 1 - float(losses.identity(self.encoder(y_hat), batch.z_id)),
+            "look_id": 1 - float(losses.identity(self.encoder(y_hat), batch.z_source["id"])),
             "look_rec": 127.5 * float((again - batch.target).abs().mean()),
         }
         return [batch.source, batch.target, y_hat, again], found

@@ -7,22 +7,29 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from fsvideo import weights
+from fsvideo.console import Silent
+from fsvideo.faces.occlude import Occluders, load_cutouts
 from fsvideo.models.aei import PRESETS, AEIConfig
 from fsvideo.models.hear import PRESETS as HEAR_PRESETS
-from fsvideo.swapper import AEISwapper, load_encoder, load_swapper, pick_device
-from fsvideo.train import config, data, hear
-from fsvideo.train.aei import AEISettings, AEITrainer, Pairs
-from fsvideo.train.export import export_aei, export_hear
-from fsvideo.train.hear import HEARSettings, HEARTrainer, OccludedPairs
+from fsvideo.models.identity import IdentityEncoder
+from fsvideo.networks import load_blendshapes, load_encoder, load_hear, load_mesh, pick_device
+from fsvideo.swapper import AEISwapper, load_swapper
+from fsvideo.train import config, cut, data, hear
+from fsvideo.train.aei import AEITrainer
+from fsvideo.train.export import export_aei, export_hear, export_judges, judges_beside
+from fsvideo.train.hear import HEARTrainer, OccludedPairs
 from fsvideo.train.loop import LOOK, train
-from fsvideo.train.occlude import Occluders, load_cutouts
+from fsvideo.train.pairs import Pairs
 from fsvideo.train.run import RunFolder, to_tensor
+from fsvideo.train.settings import LOSSES, AEISettings, HEARSettings
+from fsvideo.train.world import World
 from fsvideo.types import Array, CropSpec, FsvideoError, Image, Ui
 
 _SIZES = {"compact": 64, "aei-256": 256, "tiny": 64}  # where a preset starts; it grows with init
@@ -37,6 +44,7 @@ class AlignOptions:
     input: tuple[Path, ...]
     output: Path
     size: int = 256  # pixels of the crops' side
+    faces: Literal["largest", "all"] = "largest"
     workers: int = 0  # processes; 0: as many as there are cores
     device: str = "auto"
 
@@ -57,12 +65,13 @@ class TrainOptions:
     data: Path
     output: Path | None = None  # None: a new folder runs/aei-<date>; with resume, the newest of these
     config: Path | None = None  # settings to start from
-    init: Path | None = None  # aei: weights to start from, grown to the settings' size
+    init: Path | None = None  # weights to start from; aei: grown to the settings' size
     aei: str = "compact"  # hear: name or file of the AEI-Net to refine
     occluders: Path | None = None  # hear: folder of cut-outs with transparency, used beside the drawn ones
     resume: bool = False
     device: str = "auto"
     name: str | None = None  # of the weights; None: that of the output folder
+    losses: str = "shipped"  # aei: which loss weights to start from, a name in LOSSES
     changes: Mapping[str, object] = field(default_factory=dict)  # single settings, over those of ``config``
 
 
@@ -78,49 +87,75 @@ class TrainResult:
 
 def align_command(options: AlignOptions, ui: Ui) -> AlignResult:
     """Cut training crops out of photos and videos and measure who they show. Goes on where a cut run was."""
-    files = data.pictures(options.input)
+    files = cut.pictures(options.input)
     models = (weights.read_bytes("detector"), weights.read_bytes("landmarker"))
     ui.stage("align", len(files))
     workers = min(options.workers or os.cpu_count() or 1, 1 + len(files) // 64)
-    counts = data.align(files, options.output, models, CropSpec(options.size), workers, ui.advance)
+    everyone = options.faces == "all"
+    counts = cut.align(files, options.output, models, CropSpec(options.size), workers, everyone, ui.advance)
     kept = counts.pop("kept", 0)
     if kept == 0:
         raise FsvideoError(f"no face fit for training in {len(files)} files: {dict(counts)}", "give larger photos")
     device = pick_device(options.device)
-    encoder = load_encoder().to(device)
+    _embed(options.output, load_encoder(), data.FIRST, kept, device, ui)
+    twins = data.mark_twins(options.output)
+    if twins:
+        counts["near-duplicate"] = twins
+    data.contact_sheet(options.output, options.output / "sheet.png")
+    return AlignResult(options.output, kept - twins, dict(counts))
+
+
+def _embed(folder: Path, encoder: IdentityEncoder, name: str, count: int, device: torch.device, ui: Ui) -> None:
+    """Write what ``encoder`` says of every crop of a folder."""
+    encoder.to(device)
 
     def encode(crops: Image) -> Array:
         with torch.inference_mode():
             raw: Array = encoder.raw(to_tensor(crops, device)).cpu().numpy()
         return raw
 
-    ui.stage("identity", kept)
-    data.embed(options.output, encode, ui.advance)
-    return AlignResult(options.output, kept, dict(counts))
+    ui.stage("identity", count)
+    data.embed(folder, encode, ui.advance, name=name)
 
 
 def train_aei_command(options: TrainOptions, ui: Ui) -> TrainResult:
     """Train AEI-Net, or go on with a run; writes ``aei.safetensors`` into the run's folder."""
     folder = _folder(options, "aei")
     settings = _aei_settings(options, folder)
-    device, encoder = pick_device(options.device), load_encoder()
+    world, ui = _join(options, settings.batch, folder, ui)
+    encoder = load_encoder()
+    others = {name: load_encoder(name) for name, weight in settings.recognisers.items() if weight > 0}
+    for name, other in others.items():
+        if world.first and not (options.data / data.OTHERS[name]).is_file():
+            _embed(options.data, other, data.OTHERS[name], 0, world.device, ui)
+    world.wait()
+    mesh = load_mesh() if settings.asks_mesh else None
+    blendshapes = load_blendshapes() if settings.w_expression > 0 else None
     faces = data.load(options.data, settings.size)
     ui.note(f"{len(faces)} crops at {settings.size} pixels from {options.data}")
     if options.resume:
         state = folder.load_state()
-        trainer = AEITrainer(settings, encoder, device, (AEIConfig.from_json(state["config"]), state["ema"]))
+        start = AEIConfig.from_json(state["config"]), state["ema"]
+        trainer = AEITrainer(settings, encoder, world, start, others, mesh, blendshapes)
         trainer.load(state)
         folder.trim(trainer.step)
     else:
-        trainer = AEITrainer(settings, encoder, device, _aei_start(options.init, settings.size))
+        fresh = _aei_start(options.init, settings.size)
+        trainer = AEITrainer(settings, encoder, world, fresh, others, mesh, blendshapes)
+        if options.init is not None and trainer.judge_as(_judges(options.init)):
+            ui.note(f"discriminators from {judges_beside(weights.find(options.init)).name}")
     folder.make()
     about = {"command": "aei", "data": str(options.data), "init": str(options.init or "")}
-    config.write(folder.path / "config.toml", about, settings)
-    pairs = Pairs(faces, encoder.mean, settings, device)
-    look = Pairs(faces, encoder.mean, replace(settings, batch=_LOOKED_AT), device).draw(LOOK)
+    if world.first:
+        config.write(folder.path / "config.toml", about, settings)
+    pairs = Pairs(faces, encoder.mean, settings, world)
+    look = Pairs(faces, encoder.mean, replace(settings, batch=_LOOKED_AT), World(world.device)).draw(LOOK)
     train(trainer, pairs, look, folder, ui)
     output = folder.path / "aei.safetensors"
-    export_aei(trainer.state(), output, options.name or folder.path.name, notes={"crops": str(len(faces))})
+    if world.first:
+        name = options.name or folder.path.name
+        export_aei(trainer.state(), output, name, notes={"crops": str(len(faces))})
+        export_judges(trainer.state(), judges_beside(output), name)
     return TrainResult(folder.path, output, trainer.step, folder.minutes())
 
 
@@ -136,35 +171,49 @@ def train_hear_command(options: TrainOptions, ui: Ui) -> TrainResult:
         run, _ = config.read(folder.path / "config.toml")
         cutouts = Path(run["occluders"]) if run.get("occluders") else None
         options = replace(options, aei=str(run["aei"]), occluders=cutouts)
-    device = pick_device(options.device)
+    world, ui = _join(options, settings.batch, folder, ui)
     checkpoint = weights.load(options.aei, "aei")
-    aei = load_swapper(options.aei, False, device)
+    aei = load_swapper(options.aei, False, world.device)
     assert isinstance(aei, AEISwapper)
     size = aei.spec.size
     faces = data.load(options.data, size)
     ui.note(f"{len(faces)} crops at {size} pixels from {options.data}, behind {checkpoint.path.name}")
-    cut = load_cutouts(options.occluders, size) if options.occluders is not None else []
-    occluders = Occluders(size, cut, settings.held_out)
-    trainer = HEARTrainer(settings, aei.net, aei.encoder, device)
+    items = load_cutouts(options.occluders, size) if options.occluders is not None else []
+    occluders = Occluders(size, items, settings.held_out)
+    start = load_hear(str(options.init), aei.spec) if options.init is not None and not options.resume else None
+    trainer = HEARTrainer(settings, aei.net, aei.encoder, world, start)
     if options.resume:
         trainer.load(folder.load_state())
         folder.trim(trainer.step)
     folder.make()
     about = {"command": "hear", "data": str(options.data), "aei": str(checkpoint.path.resolve())}
+    about["init"] = str(options.init or "")
     about["occluders"] = str(options.occluders.resolve()) if options.occluders is not None else ""
-    config.write(folder.path / "config.toml", about, settings)
+    if world.first:
+        config.write(folder.path / "config.toml", about, settings)
     mean = aei.encoder.mean
-    everything = OccludedPairs(faces, mean, occluders, np.arange(len(faces)), settings, device)
-    hard = _hardest(folder.path / "hard.npy", aei, everything, settings, ui)
-    pairs = OccludedPairs(faces, mean, occluders, hard, settings, device)
+    everything = OccludedPairs(faces, mean, occluders, np.arange(len(faces)), settings, World(world.device))
+    if world.first:
+        _hardest(folder.path / "hard.npy", aei, everything, settings, ui)
+    world.wait()
+    hard: npt.NDArray[np.int64] = np.load(folder.path / "hard.npy")
+    pairs = OccludedPairs(faces, mean, occluders, hard, settings, world)
     looked_at = replace(settings, batch=_LOOKED_AT)
-    look = OccludedPairs(faces, mean, occluders, hard, looked_at, device, held_out=True).draw(LOOK)
+    look = OccludedPairs(faces, mean, occluders, hard, looked_at, World(world.device), held_out=True).draw(LOOK)
     train(trainer, pairs, look, folder, ui)
     output, name = folder.path / "hear.safetensors", options.name or folder.path.name
-    export_hear(trainer.state(), output, name, size, checkpoint.sha256, {"crops": str(len(faces))})
     both = folder.path / "aei.safetensors"
-    weights.save(both, checkpoint.tensors, {**checkpoint.meta, "refiner": str(output.resolve())})
+    if world.first:
+        export_hear(trainer.state(), output, name, size, checkpoint.sha256, {"crops": str(len(faces))})
+        weights.save(both, checkpoint.tensors, {**checkpoint.meta, "refiner": str(output.resolve())})
     return TrainResult(folder.path, both, trainer.step, folder.minutes())
+
+
+def _join(options: TrainOptions, batch: int, folder: RunFolder, ui: Ui) -> tuple[World, Ui]:
+    """This process among those that torchrun started. All but the first write nothing and say nothing."""
+    world = World.join(pick_device(options.device), batch)
+    folder.world = world
+    return world, ui if world.first else Silent()
 
 
 def _folder(options: TrainOptions, kind: str) -> RunFolder:
@@ -196,7 +245,8 @@ def _aei_settings(options: TrainOptions, folder: RunFolder) -> AEISettings:
         preset = str(options.changes.get("preset", given.get("preset", settings.preset)))
         settings = replace(settings, preset=preset, size=_SIZES.get(preset, settings.size))
         if options.init is not None:  # identity is there already
-            settings = replace(settings, ramp=0)
+            settings = replace(settings, ramp=0, warmup=100)
+        settings = config.apply(settings, LOSSES[options.losses], "losses")
         settings = config.apply(settings, given, str(options.config))
     settings = config.apply(settings, options.changes, "options")
     if settings.preset not in PRESETS:
@@ -223,15 +273,19 @@ def _aei_start(init: Path | None, size: int) -> tuple[AEIConfig, dict[str, torch
         return None
     checkpoint = weights.load(init, "aei")
     start = AEIConfig.from_json(checkpoint.meta["config"])
-    if not 64 <= start.size <= size <= 2 ** len(start.gen):
+    if not 64 <= start.size <= size <= 2 ** (len(start.gen) + 1):
         raise FsvideoError(f"{init}: made for {start.size} pixels, which do not grow to {size}", "choose another size")
     return start, {k: v.float() for k, v in checkpoint.tensors.items()}
 
 
-def _hardest(
-    file: Path, aei: AEISwapper, pairs: OccludedPairs, settings: HEARSettings, ui: Ui
-) -> npt.NDArray[np.int64]:
-    """The crops of the largest heuristic error among those ranked; measured once a run."""
+def _judges(init: Path) -> dict[str, torch.Tensor]:
+    """The discriminators that lie beside weights to start from; none where there are none."""
+    file = judges_beside(weights.find(init))
+    return weights.load(file, "judges").tensors if file.is_file() else {}
+
+
+def _hardest(file: Path, aei: AEISwapper, pairs: OccludedPairs, settings: HEARSettings, ui: Ui) -> None:
+    """Write the crops of the largest heuristic error among those ranked; measured once a run."""
     if not file.exists():
         rng = np.random.default_rng(settings.seed)
         count = min(settings.ranked, len(pairs.data))
@@ -245,5 +299,3 @@ def _hardest(
         with file.with_suffix(".part").open("wb") as part_file:
             np.save(part_file, rows[order[: max(1, round(settings.hardest * count))]])
         os.replace(file.with_suffix(".part"), file)
-    hard: npt.NDArray[np.int64] = np.load(file)
-    return hard

@@ -1,127 +1,106 @@
-"""Training crops: cut from photos and videos once, kept as shards of JPEG bytes, held in memory as uint8.
+"""Training crops: kept as shards of JPEG bytes, held in memory as uint8.
 
 A data folder holds, for every 512 input files, ``NNNN.bin`` (the crops' JPEG bytes, end to end) and ``NNNN.npz``
-(offsets, five points, pose, sharpness, file names, reasons of what was left out), and ``embeddings.npy`` (raw, one row
-a crop). ``inputs.txt`` lists the files it is made of. A shard appears by rename when it is whole, so a cut run goes on
-where it was.
+(offsets, five points, pose, sharpness, fingerprints, file names, reasons of what was left out), ``embeddings.npy``
+(raw, one row a crop), the same by other recognisers in ``embeddings-NAME.npy``, and ``twins.npy`` (which crops show
+what another one shows already). ``fsvideo align`` makes it.
 """
 
 from __future__ import annotations
 
 import os
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from multiprocessing import get_context
 from pathlib import Path
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from fsvideo.faces.align import crop, warp
-from fsvideo.faces.detect import FaceFinder
-from fsvideo.media import read
-from fsvideo.types import Array, Box, CropSpec, Face, FsvideoError, Image, MediaError
+from fsvideo.types import Array, FsvideoError, Image
 
-PHOTOS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
-VIDEOS = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v")
-_VIDEO_STEP = 1.0  # seconds between the pictures taken from a video
-_FILES_A_SHARD = 512
-_MIN_FACE, _MAX_YAW, _MAX_PITCH, _MIN_SHARPNESS = 64.0, 65.0, 45.0, 8.0
-
-
-@dataclass(frozen=True)
-class Cut:
-    """One training crop and its facts."""
-
-    rgb: Image
-    points: Array  # (5, 2) in pixels of the crop
-    pose: Array
-    sharpness: float
-    file: str
+FIRST = "embeddings.npy"  # by the identity encoder
+OTHERS = {"second": "embeddings-second.npy", "third": "embeddings-third.npy"}  # by the recognisers for training alone
+TWINS = "twins.npy"
+_ALIKE, _SAME_FACE = 4, 0.25  # bits of 64; distance of raw embeddings, which is 0.6 between strangers
 
 
 @dataclass(frozen=True)
 class FaceData:
-    """All crops of a folder in memory. ``rgb`` (N, S, S, 3) uint8; ``embeddings`` (N, D) raw."""
+    """All crops of a folder in memory. ``rgb`` (N, S, S, 3) uint8; ``embeddings`` (N, D) raw.
+
+    ``others``: raw embeddings by those of the other recognisers that were asked, under their names.
+    """
 
     rgb: Image
     points: Array
     pose: Array
     files: npt.NDArray[np.str_]
     embeddings: Array
+    others: dict[str, Array]
 
     def __len__(self) -> int:
         return len(self.rgb)
 
 
-def pictures(inputs: Sequence[Path]) -> list[Path]:
-    """The photos and videos under these files and folders, in a fixed order. Raises FsvideoError if there are none."""
-    found: set[Path] = set()
-    for path in inputs:
-        if not path.exists():
-            raise FsvideoError(f"{path}: no such file or folder", "give photos, videos or folders of them with --input")
-        found.update(p for p in (path.rglob("*") if path.is_dir() else [path]) if p.suffix.lower() in PHOTOS + VIDEOS)
-    if not found:
-        known = " ".join(PHOTOS + VIDEOS)
-        raise FsvideoError(f"no photos or videos under {', '.join(map(str, inputs))}", f"known types: {known}")
-    return sorted(found)
-
-
-def align(
-    files: Sequence[Path],
-    output: Path,
-    models: tuple[bytes, bytes],
-    spec: CropSpec,
-    workers: int,
-    advance: Callable[[int], None] = lambda files: None,
-) -> Counter[str]:
-    """Cut every picture's largest face into shards under ``output``; returns how many were kept and why others not.
-
-    Of a video a picture a second is taken. A run that was cut goes on where it was, with the same files.
-    ``models``: detector and landmarker bytes (FaceFinder's). ``advance`` is told of every shard's number of files.
-    """
-    listed, text = output / "inputs.txt", "\n".join(map(str, files))
-    if listed.exists() and listed.read_text() != text:
-        raise FsvideoError(f"{output}: made from other files", "choose another --output, or take this folder away")
-    output.mkdir(parents=True, exist_ok=True)
-    listed.write_text(text)
-    shards = [(i, files[at : at + _FILES_A_SHARD]) for i, at in enumerate(range(0, len(files), _FILES_A_SHARD))]
-    counts: Counter[str] = Counter()
-    with ProcessPoolExecutor(workers, get_context("spawn"), _start_worker, (models, spec)) as pool:
-        for shard, reasons in zip(
-            shards, pool.map(_cut_shard, [output / f"{i:04d}" for i, _ in shards], [f for _, f in shards]), strict=True
-        ):
-            counts.update(reasons)
-            advance(len(shard[1]))
-    return counts
-
-
 def load(folder: Path, size: int, every: int = 1) -> FaceData:
     """Decode a data folder at ``size`` pixels. Raises FsvideoError where it holds no shards or no embeddings."""
-    parts = [np.load(p) for p in sorted(folder.glob("[0-9]*.npz"))]
-    if not parts or not (folder / "embeddings.npy").is_file():
-        raise FsvideoError(f"{folder}: not a folder of training crops", f"make one: fsvideo align --output {folder}")
+    parts = [np.load(p) for p in _shards(folder)]
+    if not (folder / FIRST).is_file():
+        raise FsvideoError(f"{folder}: its crops have no embeddings yet", "run the same fsvideo align again")
     points = np.concatenate([p["points"] * (size / float(p["size"])) for p in parts])
-    embeddings = np.load(folder / "embeddings.npy")
+    embeddings = np.load(folder / FIRST)
     if len(points) != len(embeddings) or len(points) == 0:
         raise FsvideoError(
             f"{folder}: {len(points)} crops, but {len(embeddings)} embeddings", "run the same fsvideo align again"
         )
-    rgb = np.empty((len(range(0, len(points), every)), size, size, 3), np.uint8)
-    for i, picture in enumerate(_crops(folder)):
-        if i % every == 0:
-            rgb[i // every] = _shrink(picture, size)
+    twins = np.load(folder / TWINS) if (folder / TWINS).is_file() else np.zeros(len(points), bool)
+    rows = np.flatnonzero(~twins)[::every]
+    rgb, place = np.empty((len(rows), size, size, 3), np.uint8), {row: i for i, row in enumerate(rows.tolist())}
+    for row, picture in enumerate(_crops(folder)):
+        if row in place:
+            rgb[place[row]] = shrink(picture, size)
+    others = {name: np.load(folder / file)[rows] for name, file in OTHERS.items() if (folder / file).is_file()}
     return FaceData(
         rgb,
-        points.astype(np.float32)[::every],
-        np.concatenate([p["pose"] for p in parts])[::every],
-        np.concatenate([p["files"] for p in parts])[::every],
-        embeddings[::every],
+        points.astype(np.float32)[rows],
+        np.concatenate([p["pose"] for p in parts])[rows],
+        np.concatenate([p["files"] for p in parts])[rows],
+        embeddings[rows],
+        others,
     )
+
+
+def mark_twins(folder: Path) -> int:
+    """Write ``twins.npy`` and return how many there are: crops that look like an earlier one, of the same person.
+
+    Alike: fingerprints at most ``_ALIKE`` bits and embeddings at most ``_SAME_FACE`` apart, as two scales or encodings
+    of one photo are, or two pictures of a video in which nothing moved.
+    """
+    prints = np.concatenate([np.load(p)["fingerprint"] for p in _shards(folder)])
+    embeddings = np.load(folder / FIRST)
+    twins = np.zeros(len(prints), bool)
+    for at in range(0, len(prints), 256):
+        block = prints[at : at + 256]
+        apart = np.bitwise_count(block[:, None] ^ prints[None, : at + len(block)])
+        for later, earlier in zip(*np.nonzero(apart <= _ALIKE), strict=True):
+            later += at
+            if earlier < later and not twins[earlier]:
+                twins[later] |= bool(np.linalg.norm(embeddings[later] - embeddings[earlier]) < _SAME_FACE)
+    np.save(folder / TWINS, twins)
+    return int(twins.sum())
+
+
+def contact_sheet(folder: Path, output: Path, seed: int = 0) -> None:
+    """Up to 120 crops, drawn at random, as one picture."""
+    ends = [len(np.load(p)["ends"]) for p in _shards(folder)]
+    count = sum(ends)
+    chosen = set(np.random.default_rng(seed).choice(count, min(120, count), replace=False).tolist())
+    shown = [shrink(rgb, 112) for row, rgb in enumerate(_crops(folder)) if row in chosen]
+    shown += [np.zeros((112, 112, 3), np.uint8)] * (-len(shown) % 15)
+    rows = [np.hstack(shown[at : at + 15]) for at in range(0, len(shown), 15)]
+    cv2.imwrite(str(output), np.vstack(rows)[..., ::-1])
 
 
 def embed(
@@ -129,19 +108,27 @@ def embed(
     encode: Callable[[Image], Array],
     advance: Callable[[int], None] = lambda crops: None,
     batch: int = 32,
+    name: str = FIRST,
 ) -> None:
-    """Write ``embeddings.npy``: ``encode`` takes (N, S, S, 3) uint8 crops and returns (N, D) raw embeddings."""
+    """Write a file of embeddings: ``encode`` takes (N, S, S, 3) uint8 crops and returns (N, D) raw embeddings."""
     rows, left = [], _crops(folder)
     while crops := list(islice(left, batch)):
         rows.append(encode(np.stack(crops)))
         advance(len(crops))
-    part = folder / "embeddings.part.npy"
+    part = folder / f"{name}.part.npy"
     np.save(part, np.concatenate(rows).astype(np.float32))
-    os.replace(part, folder / "embeddings.npy")
+    os.replace(part, folder / name)
+
+
+def _shards(folder: Path) -> list[Path]:
+    found = sorted(folder.glob("[0-9]*.npz"))
+    if not found:
+        raise FsvideoError(f"{folder}: not a folder of training crops", f"make one: fsvideo align --output {folder}")
+    return found
 
 
 def _crops(folder: Path) -> Iterator[Image]:
-    for facts in sorted(folder.glob("[0-9]*.npz")):
+    for facts in _shards(folder):
         blob = np.fromfile(facts.with_suffix(".bin"), np.uint8)
         ends = np.load(facts)["ends"]
         for begin, end in zip(np.concatenate([[0], ends[:-1]]), ends, strict=True):
@@ -151,104 +138,5 @@ def _crops(folder: Path) -> Iterator[Image]:
             yield np.asarray(rgb, np.uint8)
 
 
-def _shrink(rgb: Image, size: int) -> Image:
+def shrink(rgb: Image, size: int) -> Image:
     return rgb if len(rgb) == size else cv2.resize(rgb, (size, size), interpolation=cv2.INTER_AREA)
-
-
-_worker: tuple[FaceFinder, CropSpec]  # one a process, set when the process starts
-
-
-def _start_worker(models: tuple[bytes, bytes], spec: CropSpec) -> None:
-    global _worker
-    cv2.setNumThreads(1)
-    _worker = FaceFinder(*models), spec
-
-
-def _cut_shard(stem: Path, files: list[Path]) -> Counter[str]:
-    facts = stem.with_suffix(".npz")
-    if facts.is_file() and stem.with_suffix(".bin").is_file():
-        return Counter(
-            {str(k): int(v) for k, v in zip(*(np.load(facts)[n] for n in ("reasons", "counts")), strict=True)}
-        )
-    finder, spec = _worker
-    results = [cut(finder, spec, name, rgb) for file in files for name, rgb in _pictures(file)]
-    cuts = [r for r in results if isinstance(r, Cut)]
-    reasons = Counter("kept" if isinstance(r, Cut) else r for r in results)
-    blobs = [_jpeg(c.rgb) for c in cuts]
-    part = stem.with_suffix(".bin.part")
-    part.write_bytes(b"".join(blobs))
-    os.replace(part, stem.with_suffix(".bin"))
-    part = stem.with_suffix(".part.npz")
-    np.savez(
-        part,
-        size=np.int64(spec.size),
-        ends=np.cumsum([len(b) for b in blobs], dtype=np.int64),
-        points=np.array([c.points for c in cuts], np.float32).reshape(-1, 5, 2),
-        pose=np.array([c.pose for c in cuts], np.float32).reshape(-1, 3),
-        sharpness=np.array([c.sharpness for c in cuts], np.float32),
-        files=np.array([c.file for c in cuts], dtype=np.str_),
-        reasons=np.array(list(reasons)),
-        counts=np.array(list(reasons.values())),
-    )
-    os.replace(part, facts)
-    return reasons
-
-
-def _pictures(file: Path) -> Iterator[tuple[str, Image | None]]:
-    """The photo, or a picture of the video every second, each with its name; None where it cannot be read."""
-    if file.suffix.lower() in PHOTOS:
-        rgb = cv2.imread(str(file), cv2.IMREAD_COLOR_RGB)
-        yield str(file), None if rgb is None else np.asarray(rgb, np.uint8)
-        return
-    try:
-        info, due = read.probe(file), 0.0
-        for frame in read.frames(info, threads=1):
-            seconds = float((frame.pts - info.start) * info.time_base)
-            if seconds >= due:
-                due = seconds + _VIDEO_STEP
-                yield f"{file}#{seconds:.2f}", read.upright(frame, info).rgb
-    except MediaError:
-        yield str(file), None
-
-
-def cut(finder: FaceFinder, spec: CropSpec, name: str, image: Image | None) -> Cut | str:
-    """The training crop of a picture's largest face, or the reason why there is none."""
-    if image is None:
-        return "unreadable"
-    faces = finder.find(image)
-    if not faces:
-        return "no face"
-    face = faces[0]
-    if reason := _unfit(face):
-        return reason
-    made = crop(image, face.points, spec)
-    sharpness = float(cv2.Laplacian(cv2.cvtColor(_shrink(made.rgb, 128), cv2.COLOR_RGB2GRAY), cv2.CV_32F).var())
-    if sharpness < _MIN_SHARPNESS:
-        return "blurred"
-    rgb = _fade_border(made.rgb, made.matrix, Box(0, 0, image.shape[1], image.shape[0]))
-    points = face.points @ made.matrix[:, :2].T + made.matrix[:, 2]
-    return Cut(rgb, points.astype(np.float32), face.pose, sharpness, name)
-
-
-def _unfit(face: Face) -> str:
-    if float(np.sqrt(np.prod(face.box[2:] - face.box[:2]))) < _MIN_FACE:
-        return "too small"
-    if abs(face.pose[0]) > _MAX_YAW or abs(face.pose[1]) > _MAX_PITCH:
-        return "extreme pose"
-    return ""
-
-
-def _fade_border(rgb: Image, matrix: Array, picture: Box) -> Image:
-    """Blur what the crop repeats from the picture's edge, so that nothing learns stripes."""
-    size = len(rgb)
-    inside = warp(np.ones((picture.height, picture.width), np.float32), matrix, size, size, cv2.BORDER_CONSTANT)
-    inside = np.clip(cv2.GaussianBlur(cv2.erode(inside, np.ones((5, 5))), (0, 0), size / 100), 0, 1)[..., None]
-    if inside.min() > 0.99:
-        return rgb
-    soft = cv2.GaussianBlur(rgb, (0, 0), size / 12, borderType=cv2.BORDER_REFLECT)
-    return (rgb * inside + soft * (1 - inside)).astype(np.uint8)
-
-
-def _jpeg(rgb: Image) -> bytes:
-    options = [cv2.IMWRITE_JPEG_QUALITY, 95, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
-    return bytes(cv2.imencode(".jpg", rgb[..., ::-1], options)[1])

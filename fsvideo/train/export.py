@@ -50,6 +50,19 @@ def export_hear(
     return _save(state, output, name, {**notes, "kind": "hear", "crop": CropSpec(size).to_json(), "aei_sha256": aei})
 
 
+def judges_beside(weights_file: Path) -> Path:
+    """Where the discriminators of an AEI-Net's weights file lie."""
+    return weights_file.with_name(f"{weights_file.stem}_judges.safetensors")
+
+
+def export_judges(state: State, output: Path, name: str) -> None:
+    """Write the discriminators of a training state as fp16 safetensors, for who trains on from its weights."""
+    nets = {"discriminator": state["discriminator"], "features": state["features"]}
+    tensors = {f"{net}.{k}": _half(k, v) for net, values in nets.items() for k, v in values.items()}
+    size = AEIConfig.from_json(state["config"]).size
+    weights.save(output, tensors, {"kind": "judges", "name": name, "size": str(size), "steps": str(state["step"])})
+
+
 def _save(state: State, output: Path, name: str, meta: Mapping[str, str]) -> dict[str, str]:
     settings = state["settings"]
     header = {

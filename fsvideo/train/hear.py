@@ -15,40 +15,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from fsvideo.faces.occlude import Occluders
 from fsvideo.models.aei import AEINet
 from fsvideo.models.hear import PRESETS, HEARNet
 from fsvideo.models.identity import IdentityEncoder
 from fsvideo.train import losses
-from fsvideo.train.aei import jitter
 from fsvideo.train.data import FaceData
-from fsvideo.train.occlude import Occluders
-from fsvideo.train.run import Diverged, Ema, to_tensor
+from fsvideo.train.descend import autocast, descend
+from fsvideo.train.jitter import jitter
+from fsvideo.train.run import Ema, to_tensor
+from fsvideo.train.settings import HEARSettings
+from fsvideo.train.world import World
 from fsvideo.types import Array, Image
-
-
-@dataclass(frozen=True)
-class HEARSettings:
-    """What a run is made of."""
-
-    preset: str = "compact"
-    batch: int = 8
-    lr: float = 5e-4
-    w_id: float = 0.1
-    w_change: float = 1.0
-    w_rec: float = 10.0
-    w_occ: float = 2.0
-    same: float = 0.2  # share of pairs whose source is the target
-    occluded: float = 0.6  # share of targets that something is pasted on
-    hard: float = 0.4  # share of targets among those of the largest heuristic error
-    hardest: float = 0.1  # which part of the ranked crops these are
-    ranked: int = 10_000  # crops whose heuristic error is measured before the first step
-    held_out: tuple[str, ...] = ("microphone",)  # what occluders for validation are called, or how their names begin
-    ema: float = 0.999
-    seed: int = 0
-    steps: int = 1_000_000
-    max_minutes: float = 0.0  # 0: no limit
-    save_minutes: float = 3.0
-    sample_every: int = 250
 
 
 @dataclass(frozen=True)
@@ -80,11 +58,11 @@ class OccludedPairs:
         occluders: Occluders,
         hard: npt.NDArray[np.int64],
         settings: HEARSettings,
-        device: torch.device,
+        world: World,
         held_out: bool = False,
     ) -> None:
         self.data, self.occluders, self.hard, self.settings = data, occluders, hard, settings
-        self.device, self.held_out = device, held_out
+        self.world, self.held_out = world, held_out
         self.z_id = F.normalize(torch.from_numpy(data.embeddings) - mean.cpu(), dim=1)
 
     def draw(self, step: int) -> OccludedBatch:
@@ -101,15 +79,16 @@ class OccludedPairs:
         rgb[flip] = rgb[flip, :, ::-1]
         covered = rng.random(s.batch) < (1.0 if self.held_out else s.occluded)
         occluder, alpha = self._occluders(rng, rgb, covered)
-        clean = to_tensor(rgb, self.device)
-        occluder, alpha = occluder.to(self.device), alpha.to(self.device)
+        mine, device = self.world.rows, self.world.device
+        clean = to_tensor(mine(torch.from_numpy(rgb)), device)
+        occluder, alpha = mine(occluder).to(device), mine(alpha).to(device)
         return OccludedBatch(
             torch.lerp(clean, occluder, alpha),
             occluder,
             alpha,
-            to_tensor(self.data.rgb[source], self.device),
-            self.z_id[source].to(self.device),
-            torch.from_numpy(same).to(self.device),
+            to_tensor(mine(torch.from_numpy(self.data.rgb[source])), device),
+            mine(self.z_id[source]).to(device),
+            mine(torch.from_numpy(same)).to(device),
         )
 
     def _occluders(self, rng: np.random.Generator, rgb: Image, covered: npt.NDArray[np.bool_]) -> tuple[Tensor, Tensor]:
@@ -121,15 +100,22 @@ class OccludedPairs:
 
 
 class HEARTrainer:
-    """HEAR-Net, its optimiser, and the frozen nets before and behind it."""
+    """HEAR-Net, its optimiser, and the frozen nets before and behind it. ``init``: a HEAR-Net to start from."""
 
-    def __init__(self, settings: HEARSettings, aei: AEINet, encoder: IdentityEncoder, device: torch.device) -> None:
+    def __init__(
+        self,
+        settings: HEARSettings,
+        aei: AEINet,
+        encoder: IdentityEncoder,
+        world: World,
+        init: HEARNet | None = None,
+    ) -> None:
         torch.manual_seed(settings.seed)
-        self.settings, self.device = settings, device
+        self.settings, self.world, device = settings, world, world.device
         self.aei = aei.to(device).eval().requires_grad_(False)
         self.encoder = encoder.to(device)
-        self.net = HEARNet(PRESETS[settings.preset]).to(device)
-        self.opt = torch.optim.Adam(self.net.parameters(), settings.lr)
+        self.net = (init or HEARNet(PRESETS[settings.preset])).to(device).train()
+        self.opt = torch.optim.Adam(self.net.parameters(), settings.lr, betas=(0.5, 0.99), fused=True)
         self.ema = Ema(self.net, settings.ema)
         self.generator = torch.Generator().manual_seed(settings.seed)
         self.step = 0
@@ -137,24 +123,22 @@ class HEARTrainer:
     def train_step(self, batch: OccludedBatch) -> dict[str, float]:
         """One update; returns the named losses."""
         s = self.settings
-        y_hat, delta_y = swap(self.aei, self.encoder, batch.target, batch.z_id)
-        y = self.net(y_hat, delta_y)
+        with autocast(self.world.device, s.precision):
+            y_hat, delta_y = swap(self.aei, self.encoder, batch.target, batch.z_id)
+            y = self.net(y_hat, delta_y, batch.target)
+            z_y = self.encoder(jitter(y, self.generator, self.world)).float()
+        y, y_hat = y.float(), y_hat.float()
         terms = {
-            "id": losses.identity(self.encoder(jitter(y, self.generator)), batch.z_id),
+            "id": losses.identity(z_y, batch.z_id, s.enough),
             "change": losses.change(y, y_hat, batch.alpha, batch.same),
             "rec": losses.reconstruction(y, batch.target, batch.same),
             "occ": losses.occlusion(y, torch.lerp(y_hat, batch.occluder, batch.alpha), batch.alpha),
         }
         weights = {"id": s.w_id, "change": s.w_change, "rec": s.w_rec, "occ": s.w_occ}
-        total = torch.stack([weights[k] * v for k, v in terms.items()]).sum()
-        if not torch.isfinite(total):
-            raise Diverged(f"the loss is no longer finite at step {self.step}", "start again with a lower lr")
-        self.opt.zero_grad(set_to_none=True)
-        total.backward()
-        self.opt.step()
+        told = descend(terms, weights, self.opt, self.world, self.step)
         self.ema.update(self.net, self.step)
         self.step += 1
-        return {"total": float(total.detach()), **{k: float(v.detach()) for k, v in terms.items()}}
+        return told
 
     def state(self) -> dict[str, object]:
         return {
@@ -170,7 +154,7 @@ class HEARTrainer:
     def load(self, state: dict[str, object]) -> None:
         self.net.load_state_dict(state["net"])  # type: ignore[arg-type]
         self.opt.load_state_dict(state["opt"])  # type: ignore[arg-type]
-        self.ema.values = {k: v.to(self.device) for k, v in state["ema"].items()}  # type: ignore[attr-defined]
+        self.ema.values = {k: v.to(self.world.device) for k, v in state["ema"].items()}  # type: ignore[attr-defined]
         self.generator.set_state(state["generator"])  # type: ignore[arg-type]
         self.step = int(state["step"])  # type: ignore[call-overload]
 
@@ -181,11 +165,11 @@ class HEARTrainer:
         PSNR in dB under the occluders, before and after HEAR-Net; mean |y - y_hat| where there are none, grey levels;
         cosine to the source, before and after.
         """
-        net = HEARNet(self.net.config).to(self.device)
+        net = HEARNet(self.net.config).to(self.world.device)
         net.load_state_dict(self.ema.values)
         net.eval()
         y_hat, delta_y = swap(self.aei, self.encoder, batch.target, batch.z_id)
-        y = net(y_hat, delta_y)
+        y = net(y_hat, delta_y, batch.target)
         wanted = torch.lerp(y_hat, batch.occluder, batch.alpha)
         under, clear = batch.alpha > 0.5, batch.alpha < 0.02
         found = {
@@ -202,15 +186,15 @@ class HEARTrainer:
 def swap(aei: AEINet, encoder: IdentityEncoder, target: Tensor, z_id: Tensor) -> tuple[Tensor, Tensor]:
     """y_hat, and the heuristic error delta_y = target - AEI(target, z_id(target))."""
     z_att = aei.attributes(target)
-    return aei.generate(z_att, z_id), target - aei.generate(z_att, encoder(target))
+    return aei.generate(z_att, z_id, target), target - aei.generate(z_att, encoder(target), target)
 
 
 @torch.no_grad()
 def heuristic_errors(aei: AEINet, pairs: OccludedPairs, rows: npt.NDArray[np.int64]) -> Array:
     """(len(rows),) mean |delta_y| over the face of each of these crops of the data, as they are."""
-    target = to_tensor(pairs.data.rgb[rows], pairs.device)
-    error = (target - aei(target, pairs.z_id[rows].to(pairs.device))[0]).abs().mean(1)
-    side = torch.linspace(-1, 1, target.shape[-1], device=pairs.device)
+    target = to_tensor(pairs.data.rgb[rows], pairs.world.device)
+    error = (target - aei(target, pairs.z_id[rows].to(pairs.world.device))[0]).abs().mean(1)
+    side = torch.linspace(-1, 1, target.shape[-1], device=pairs.world.device)
     # The face lies in an ellipse in the middle; what is around it is no occluder, and never pasted back.
     face = ((side[None] / 0.6) ** 2 + ((side[:, None] - 0.1) / 0.8) ** 2 < 1).float()
     mean: Array = ((error * face).sum((1, 2)) / face.sum()).cpu().numpy()

@@ -12,11 +12,14 @@ from fsvideo.types import Ui
 LOOK = 2**32 - 1  # the draw that is looked at: a step no run reaches
 _OTHER_DRAWS = 10**9  # where the draws of a run go on after a setback
 _SETBACKS = 3
+_ENDLESS = 1_000_000  # steps; the default, which nobody waits for
 
 
 class Limits(Protocol):
     """The settings that the loop itself needs."""
 
+    @property
+    def batch(self) -> int: ...
     @property
     def steps(self) -> int: ...
     @property
@@ -58,19 +61,23 @@ def train(trainer: Trainer[B], pairs: Draws[B], look: B, folder: RunFolder, ui: 
     Where a loss or a parameter is no longer finite, the run goes back to its last checkpoint and on from there with
     other pairs; Diverged is raised when that has happened more than three times.
     """
-    s = trainer.settings
+    s, world = trainer.settings, folder.world
+    if not folder.open_board(trainer.step):
+        ui.note("TensorBoard is not installed: metrics go to metrics.jsonl alone (pip install 'fsvideo[train]')")
     if not folder.state_file.exists():
         folder.save_state(trainer.state())
     saved, setbacks = folder.minutes(), 0
-    ui.stage("train", s.steps)
-    ui.advance(trainer.step)
+    began = trainer.step
+    ui.stage("train", 0)
+    ui.advance(trainer.step * s.batch)
     with stoppable() as stop:
         ended = trainer.step >= s.steps
         while not ended:
             try:
                 terms = trainer.train_step(pairs.draw(trainer.step + setbacks * _OTHER_DRAWS))
-                ended = trainer.step >= s.steps or bool(stop) or 0 < s.max_minutes < folder.minutes()
-                if ended or folder.minutes() - saved > s.save_minutes:
+                done = trainer.step >= s.steps or bool(stop) or 0 < s.max_minutes < folder.minutes()
+                ended, due = world.any(done), world.any(folder.minutes() - saved > s.save_minutes)
+                if ended or due:
                     folder.save_state(trainer.state())
                     saved = folder.minutes()
             except Diverged as error:
@@ -80,14 +87,23 @@ def train(trainer: Trainer[B], pairs: Draws[B], look: B, folder: RunFolder, ui: 
                 before = trainer.step
                 trainer.load(folder.load_state())
                 folder.trim(trainer.step)
-                ui.advance(trainer.step - before)
+                ui.advance((trainer.step - before) * s.batch)
                 ui.note(f"{error}: going on from step {trainer.step} with other pairs")
                 continue
-            ui.advance()
+            ui.advance(s.batch)
+            ui.expect(_expected(s, trainer.step, trainer.step - began, folder.minutes()) * s.batch)
             if trainer.step % 10 == 0:
                 folder.log(step=trainer.step, minutes=folder.minutes(), **terms)
-            if trainer.step % s.sample_every == 0:
+            if world.first and trainer.step % s.sample_every == 0:
                 columns, found = trainer.look(look)
                 folder.save_samples(trainer.step, columns)
                 folder.log(step=trainer.step, **found)
                 ui.note(f"step {trainer.step}: " + ", ".join(f"{k} {v:.3f}" for k, v in {**terms, **found}.items()))
+    folder.close()
+
+
+def _expected(limits: Limits, step: int, made: int, minutes: float) -> int:
+    """The steps that there will be, as far as speed so far tells; 0: no end is in sight."""
+    if limits.max_minutes > 0:
+        return min(limits.steps, step + round(made * max(0.0, limits.max_minutes - minutes) / max(minutes, 1e-3)))
+    return limits.steps if limits.steps < _ENDLESS else 0

@@ -9,16 +9,22 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from fsvideo.train import curves
+from fsvideo.train.world import World
 from fsvideo.types import FsvideoError, Image
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
 
 
 class Diverged(FsvideoError):
@@ -53,7 +59,11 @@ def stoppable() -> Iterator[Stop]:
 
 
 class RunFolder:
-    """Where one run keeps what it makes: ``metrics.jsonl``, ``state.pt``, ``samples/``, weights."""
+    """Where one run keeps what it makes: ``metrics.jsonl``, ``state.pt``, ``samples/``, ``curves.png``, weights.
+
+    Metrics and samples also go to TensorBoard's files under ``board/`` where tensorboard is installed. Of several
+    processes in a ``world``, only the first writes.
+    """
 
     def __init__(self, path: Path, resume: bool) -> None:
         self.path = path
@@ -62,10 +72,14 @@ class RunFolder:
             raise FsvideoError(f"{path}: holds a run already", "go on with --resume, or choose another --output")
         if resume and not self.state_file.exists():
             raise FsvideoError(f"{path}: no run to resume here", "start one without --resume")
+        self.world = World()
         self._started = time.monotonic()
+        self._board: SummaryWriter | None = None
 
     def make(self) -> None:
         """Create what is not there yet."""
+        if not self.world.first:
+            return
         try:
             (self.path / "samples").mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -75,15 +89,37 @@ class RunFolder:
         """Minutes since this process took up the run."""
         return (time.monotonic() - self._started) / 60
 
+    def open_board(self, step: int) -> bool:
+        """Write for TensorBoard, too, from this step on. False where it is not installed."""
+        if not self.world.first or find_spec("tensorboard") is None:
+            return not self.world.first
+        from torch.utils.tensorboard import SummaryWriter
+
+        self._board = SummaryWriter(str(self.path / "board"), purge_step=step)  # type: ignore[no-untyped-call]
+        return True
+
+    def close(self) -> None:
+        """Draw the curves and let go of TensorBoard's file."""
+        if self._board is not None:
+            self._board.close()  # type: ignore[no-untyped-call]
+        if self.world.first:
+            curves.draw(self.path / "metrics.jsonl", self.path / "curves.png")
+
     def log(self, **values: float) -> None:
         """Append one line to metrics.jsonl."""
+        if not self.world.first:
+            return
+        if self._board is not None:
+            for name, value in values.items():
+                if name != "step":
+                    self._board.add_scalar(name, value, int(values["step"]))  # type: ignore[no-untyped-call]
         with (self.path / "metrics.jsonl").open("a") as file:
             file.write(json.dumps({k: round(float(v), 6) for k, v in values.items()}) + "\n")
 
     def trim(self, step: int) -> None:
         """Forget the metrics after ``step``: the checkpoint that is gone on with does not know them."""
         path = self.path / "metrics.jsonl"
-        if path.exists():
+        if self.world.first and path.exists():
             kept = [line for line in path.read_text().splitlines(keepends=True) if _step_of(line) <= step]
             path.write_text("".join(kept))
 
@@ -91,6 +127,8 @@ class RunFolder:
         """Replace the checkpoint, whole or not at all. Raises Diverged where it holds a number that is not finite."""
         if not all(bool(torch.isfinite(t).all()) for t in _floats(state)):
             raise Diverged(f"the parameters are no longer finite at step {state['step']}")
+        if not self.world.first:
+            return
         part = self.state_file.with_suffix(".part")
         with part.open("wb") as file:
             torch.save(state, file)
@@ -100,12 +138,15 @@ class RunFolder:
 
     def load_state(self) -> dict[str, Any]:
         """The checkpoint."""
+        self.world.wait()  # for the first process to have written it
         return read_state(self.state_file)
 
     def save_samples(self, step: int, columns: list[Tensor]) -> None:
         """A PNG whose rows are samples and whose columns are these batches (N, 3, S, S) in [-1, 1]."""
-        grid = torch.cat([torch.cat(list(c), 1) for c in columns], 2)
-        cv2.imwrite(str(self.path / "samples" / f"{step:07d}.png"), to_image(grid)[..., ::-1])
+        grid = to_image(torch.cat([torch.cat(list(c), 1) for c in columns], 2))
+        cv2.imwrite(str(self.path / "samples" / f"{step:07d}.png"), grid[..., ::-1])
+        if self._board is not None:
+            self._board.add_image("samples", grid, step, dataformats="HWC")  # type: ignore[no-untyped-call]
 
 
 def read_state(file: Path) -> dict[str, Any]:
@@ -146,9 +187,9 @@ def to_image(x: Tensor) -> Image:
     return np.asarray(scaled.numpy(), np.uint8)
 
 
-def to_tensor(rgb: Image, device: torch.device) -> Tensor:
+def to_tensor(rgb: Image | Tensor, device: torch.device) -> Tensor:
     """(N, S, S, 3) uint8 -> (N, 3, S, S) float in [-1, 1]."""
-    return torch.from_numpy(rgb).to(device).permute(0, 3, 1, 2).float().div_(127.5).sub_(1).contiguous()
+    return torch.as_tensor(rgb).to(device).permute(0, 3, 1, 2).float().div_(127.5).sub_(1).contiguous()
 
 
 class Ema:

@@ -1,0 +1,22 @@
+"""The C library's heap: told to keep the memory of one frame for the next."""
+
+from __future__ import annotations
+
+import ctypes
+import platform
+
+# mallopt's parameters, and values in bytes; more than 32 MiB is refused for the first
+_MMAP_THRESHOLD, _TRIM_THRESHOLD, _TOP_PAD = -3, -1, -2
+_SETTINGS = {_MMAP_THRESHOLD: 32 << 20, _TRIM_THRESHOLD: 256 << 20, _TOP_PAD: 16 << 20}
+
+
+def keep() -> bool:
+    """Let freed memory stay with this process: pictures are made and dropped all the time, and new pages cost more
+    than most of what is done with them. For programs, not libraries: it holds for all of the process.
+
+    True where it could be told so: glibc only; others do as they do.
+    """
+    if platform.libc_ver()[0] != "glibc":
+        return False
+    libc = ctypes.CDLL(None)
+    return all(libc.mallopt(parameter, value) == 1 for parameter, value in _SETTINGS.items())

@@ -1,0 +1,31 @@
+"""What stands between a made picture and a recogniser that is to be pleased by it."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from fsvideo.train.world import World
+
+
+def jitter(y: Tensor, generator: torch.Generator, world: World) -> Tensor:
+    """Turn, move, stretch and mirror each picture of a batch a little, and change its gain, colour and sharpness.
+
+    Stands between generator and recogniser, so that specks in exact places and colours do not pay. Random numbers are
+    drawn for the batch of all processes.
+    """
+    n = len(y) * world.size
+    angle, scale = 0.1 * torch.randn(n, generator=generator), 1 + 0.05 * torch.randn(n, generator=generator)
+    shift = 0.08 * torch.rand(n, 2, generator=generator) - 0.04
+    mirror = 1 - 2 * torch.randint(0, 2, (n,), generator=generator)
+    gain = 1 + 0.15 * torch.randn(n, 1, 1, 1, generator=generator) + 0.05 * torch.randn(n, 3, 1, 1, generator=generator)
+    offset = 0.08 * torch.randn(n, 3, 1, 1, generator=generator)
+    blur = torch.rand(n, 1, 1, 1, generator=generator)
+    cos, sin = scale * torch.cos(angle), scale * torch.sin(angle)
+    rows = torch.stack([cos * mirror, -sin, shift[:, 0]], 1), torch.stack([sin * mirror, cos, shift[:, 1]], 1)
+    affine = world.rows(torch.stack(rows, 1)).to(y)
+    gain, offset, blur = (world.rows(v).to(y) for v in (gain, offset, blur))
+    y = torch.lerp(y, F.interpolate(F.avg_pool2d(y, 2), scale_factor=2.0, mode="bilinear"), blur) * gain + offset
+    grid = F.affine_grid(affine, list(y.shape), align_corners=False)
+    return F.grid_sample(y, grid, padding_mode="border", align_corners=False)
