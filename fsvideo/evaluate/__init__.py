@@ -1,0 +1,1 @@
+"""How good a swap is, in figures: on photos of many people, and on clips."""
