@@ -1,76 +1,162 @@
-"""Who is who: the identity that the sources give, and the tracks of a clip that shall get it."""
+"""Who plays what: the identities that the sources give, and the tracks of a clip that shall get them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from fsvideo.faces.align import crop
 from fsvideo.faces.detect import FaceFinder
-from fsvideo.faces.people import SAME_PERSON
+from fsvideo.faces.people import SAME_PERSON, overlap, presence
 from fsvideo.media import read
 from fsvideo.media.view import upright
+from fsvideo.options import Footage, Look, Region, SwapOptions
 from fsvideo.swapper import Swapper, mean_identity
-from fsvideo.types import Array, CropSpec, Face, FaceError, Identity, Image, MediaInfo, SwapOptions, Track
+from fsvideo.types import Array, CropSpec, Face, FaceError, Identity, Image, MediaInfo, Portrait, Track
 
 _RIVAL = 0.4  # a second face this large, relative to the largest, makes a source ambiguous
+_LOOK = Look()
 _FRAMES_A_SOURCE = 12  # looked at in a source that is a clip or a folder
 
 
 @dataclass(frozen=True)
-class Cast:
-    """Whose face, and on whom. ``wanted``: embedding of the person to swap, for ``--faces reference``."""
+class Role:
+    """One part to play: which face is put in, on whom, when, where in the frame, and how.
 
-    identity: Identity
-    faces: Literal["largest", "all", "reference"]
-    wanted: Array | None
+    ``who``: the embedding of the person, or a rule for whoever has no role of their own.
+    """
+
+    name: str
+    face: Identity | None  # None: this person is known, and left as they are
+    who: Array | Literal["largest", "all"]
+    start: float | None = None  # seconds after the input's first frame
+    end: float | None = None
+    region: Region | None = None
+    look: Look = _LOOK
+
+    def takes(self, track: Track, times: npt.NDArray[np.float64], info: MediaInfo) -> npt.NDArray[np.bool_]:
+        """(T,) in which of its frames, at ``times`` (T,), a track is within the role's time and region."""
+        since = times - float(info.start * info.time_base)
+        taken = np.ones(len(times), bool)
+        if self.start is not None:
+            taken &= since >= self.start
+        if self.end is not None:
+            taken &= since < self.end
+        if self.region is not None:
+            x, y = ((track.points.mean(1) + 0.5) / (info.display_width, info.display_height)).T
+            taken &= (self.region.x <= x) & (x < self.region.x + self.region.width)
+            taken &= (self.region.y <= y) & (y < self.region.y + self.region.height)
+        return taken
+
+
+@dataclass(frozen=True)
+class Cast:
+    """All roles of a run."""
+
+    roles: tuple[Role, ...]
 
     @staticmethod
     def of(options: SwapOptions, finder: FaceFinder, swapper: Swapper) -> Cast:
-        """Read the sources and the reference. Raises FaceError where they cannot serve."""
-        wanted = None
-        if options.faces == "reference":
-            if options.reference is None:
-                raise FaceError("--faces reference needs a picture of the person", "add --reference IMAGE")
-            wanted = identify(finder, swapper, [options.reference]).embedding
-        return Cast(identify(finder, swapper, options.source), options.faces, wanted)
+        """Read the sources and the references. Raises FaceError where they cannot serve."""
 
-    def choose(self, tracks: list[Track]) -> list[Track]:
-        """The tracks to swap: every one, those of the largest person, or those of the person in the reference."""
-        if self.faces == "all" or not tracks:
-            return tracks
-        if self.wanted is not None:
-            return [t for t in tracks if float(_person(tracks, t) @ self.wanted) > SAME_PERSON]
-        largest = min(t.person for t in tracks)  # people are numbered by how much of the clip they fill
-        return [t for t in tracks if t.person == largest]
+        @cache
+        def known(paths: tuple[Path, ...]) -> Identity:
+            return identify(finder, swapper, paths)
+
+        if options.parts:
+            return Cast(
+                tuple(
+                    Role(
+                        part.name,
+                        known(part.source) if part.source else None,
+                        known(part.reference).embedding,
+                        part.start,
+                        part.end,
+                        part.region or options.region,
+                        part.look,
+                    )
+                    for part in options.parts
+                )
+            )
+        who: Array | Literal["largest", "all"]
+        if options.faces != "reference":
+            who = options.faces
+        elif options.reference is not None:
+            who = known((options.reference,)).embedding
+        else:
+            raise FaceError("--faces reference needs a picture of the person", "add --reference IMAGE")
+        return Cast((Role("", known(options.source), who, region=options.region, look=options.look),))
+
+    def assign(self, footage: Footage, info: MediaInfo) -> list[tuple[Track, Role]]:
+        """The tracks to swap, each with its role; tracks of one person share one. People with no face to get are out.
+
+        Identity alone decides: whoever looks most like a role's person plays it, if they look like them at all. Of
+        people who are seen together only one can.
+        """
+        played: list[tuple[Track, Role]] = []
+        for likeness, person, role in sorted(self._likenesses(footage.tracks), key=lambda found: -found[0]):
+            theirs = [t for t in footage.tracks if t.person == person]
+            others = [t for t, other in played if other is role]
+            if likeness > SAME_PERSON and not any(overlap(a, b) for a in theirs for b in others):
+                played += [(t, role) for t in theirs]
+        for role in self.roles:
+            if isinstance(role.who, str):
+                played += [(t, role) for t in _by_rule(role, footage, info)]
+        return [(track, role) for track, role in played if role.face is not None]
+
+    def _likenesses(self, tracks: Sequence[Track]) -> Iterator[tuple[float, int, Role]]:
+        """For each person of the clip, the role whose person they look most like, and how much."""
+        roles = [(role, role.who) for role in self.roles if not isinstance(role.who, str)]
+        for person in sorted({t.person for t in tracks}) if roles else ():
+            seen = embedding_of(tracks, person)
+            likeness = [float(seen @ who) for _, who in roles]
+            best = int(np.argmax(likeness))
+            yield likeness[best], person, roles[best][0]
+
+
+def _by_rule(role: Role, footage: Footage, info: MediaInfo) -> list[Track]:
+    """Every track in a role's time and region, or those of the person who fills most of it."""
+    taken = [(t, role.takes(t, footage.times[t.start : t.stop], info)) for t in footage.tracks]
+    taken = [(t, rows) for t, rows in taken if rows.any()]
+    if role.who == "all" or not taken:
+        return [t for t, _ in taken]
+    area: dict[int, float] = {}
+    for track, rows in taken:
+        area[track.person] = area.get(track.person, 0.0) + presence(track, rows)
+    largest = max(area, key=lambda person: (area[person], -person))
+    return [t for t, _ in taken if t.person == largest]
 
 
 def identify(finder: FaceFinder, swapper: Swapper, sources: Sequence[Path]) -> Identity:
-    """The mean identity of photos, clips or folders of one person.
+    """The mean identity of photos, clips or folders of one person: sources, or references.
 
-    Raises FaceError where a source shows no face, several of like size, or people who do not look alike.
+    Raises FaceError where one shows no face, several of like size, or people who do not look alike.
     """
-    means = []
+    means, portraits = [], []
     for path in sources:
         faces = [(_only_face(finder, image, path), image) for image in pictures(read.probe(path))]
-        crops = [crop(image, face.points, embedding_spec(swapper)).rgb for face, image in faces if face is not None]
+        found = [Portrait(image, face) for face, image in faces if face is not None]
+        crops = [crop(p.image, p.face.points, embedding_spec(swapper)).rgb for p in found]
         if not crops:
             raise FaceError(
-                f"{path}: no face found in the source",
+                f"{path}: no face found in it",
                 "take a photo in which the face is large, sharp and seen from the front",
             )
         means.append(mean_identity(swapper.embed(np.stack(crops)), [path.name]).embedding)
+        portraits += found[:1]
     for path, mean in zip(sources[1:], means[1:], strict=True):
         if float(mean @ means[0]) < SAME_PERSON / 2:
             raise FaceError(
                 f"{path}: does not look like the person in {sources[0]} (similarity {float(mean @ means[0]):.2f})",
-                "several --source files are averaged to one person: give photos of one person only",
+                "several pictures are averaged to one person: give photos of one person only",
             )
-    return mean_identity(np.stack(means), [p.name for p in sources])
+    return replace(mean_identity(np.stack(means), [p.name for p in sources]), portrait=portraits[0])
 
 
 def embedding_spec(swapper: Swapper) -> CropSpec:
@@ -93,13 +179,11 @@ def _only_face(finder: FaceFinder, image: Image, path: Path) -> Face | None:
     sizes = [float(np.sqrt(np.prod(f.box[2:] - f.box[:2]))) for f in faces]
     rivals = sum(size > _RIVAL * sizes[0] for size in sizes[1:])
     if rivals:
-        raise FaceError(
-            f"{path}: {rivals + 1} faces in the source", "crop the picture so that only the face to use is left"
-        )
+        raise FaceError(f"{path}: {rivals + 1} faces in it", "crop the picture so that only the face to use is left")
     return faces[0] if faces else None
 
 
-def _person(tracks: Sequence[Track], track: Track) -> Array:
-    """Mean embedding of all tracks of a track's person, weighted by their length."""
-    mean = np.sum([t.embedding * len(t.points) for t in tracks if t.person == track.person], axis=0)
+def embedding_of(tracks: Sequence[Track], person: int) -> Array:
+    """Mean embedding of all tracks of a person, weighted by their length."""
+    mean = np.sum([t.embedding * len(t.points) for t in tracks if t.person == person], axis=0)
     return np.asarray(mean / max(1e-6, float(np.linalg.norm(mean))), np.float32)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -75,6 +75,12 @@ class Terminal:
                 self._finish_stage()
                 self._progress, self._task = None, None
 
+    @contextmanager
+    def gauge(self) -> Iterator[Callable[[str], None]]:
+        """A line that is rewritten in place, taken away at the end: call with what it is to say."""
+        with self.console.status("begins ...") as status:
+            yield lambda text: status.update(escape(text))
+
     def stage(self, name: str, total: int) -> None:
         self._finish_stage()
         self._stage, self._done, self._began = name, 0, time.monotonic()
@@ -88,8 +94,12 @@ class Terminal:
         if self._progress is not None and self._task is not None:
             self._progress.advance(self._task, frames)
 
+    def expect(self, total: int) -> None:
+        if self._progress is not None and self._task is not None and self._progress.tasks[-1].total != (total or None):
+            self._progress.update(self._task, total=total or None)
+
     def note(self, text: str) -> None:
-        self.console.print(f"  {escape(text)}")
+        self.console.print(f"  {escape(text)}", soft_wrap=True)
 
     def table(self, rows: list[tuple[str, str]]) -> None:
         """A summary: a name and a value a row."""
@@ -99,6 +109,25 @@ class Terminal:
         for name, value in rows:
             grid.add_row(name, escape(value))
         self.console.print(grid)
+
+    def figures(self, title: str, about: list[str], header: list[str], rows: list[list[str]]) -> None:
+        """Figures side by side: their names in the first column."""
+        self.console.print(f"[bold]{escape(title)}[/]", *(f"  {escape(line)}" for line in about), sep="\n")
+        table = Table()
+        for nth, name in enumerate(header):
+            table.add_column(escape(name), justify="right" if nth else "left", no_wrap=nth == 0, overflow="fold")
+        for row in rows:
+            table.add_row(*map(escape, row))
+        self.console.print(table)
+
+    def listing(self, header: list[str], rows: list[list[str]]) -> None:
+        """Things one below the other, a row each."""
+        table = Table()
+        for name in header:
+            table.add_column(escape(name), overflow="fold")
+        for row in rows:
+            table.add_row(*map(escape, row))
+        self.console.print(table)
 
     def print(self, text: str) -> None:
         self.console.print(text)
@@ -123,5 +152,7 @@ class Silent:
     def stage(self, name: str, total: int) -> None: ...
 
     def advance(self, frames: int = 1) -> None: ...
+
+    def expect(self, total: int) -> None: ...
 
     def note(self, text: str) -> None: ...

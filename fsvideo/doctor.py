@@ -23,8 +23,10 @@ _PACKAGES = (
     "click",
     "rich",
     "ffmpeg-python",
+    "c2pa-python",
+    "cryptography",
 )
-_EXTRAS = {"onnxruntime": "cpu", "openvino": "cpu", "tensorboard": "train"}
+_EXTRAS = {"tensorboard": "train"}
 
 
 @dataclass(frozen=True)
@@ -50,11 +52,12 @@ def checks() -> list[Finding]:
     ]
     findings += [_package(name) for name in _PACKAGES]
     findings += [_library(name, package) for name, package in _SYSTEM_LIBRARIES.items()]
-    findings += [_opencv(), _devices(), _ffmpeg(), *_encoders(), _face_finder()]
+    findings += [_opencv(), _devices(), _ffmpeg(), *_encoders(), _face_finder(), _signing()]
     findings += [
         Finding(f"weights {c.name}", c.state == "ok", c.state, "" if c.state == "ok" else "reinstall fsvideo")
         for c in weights.verify()
     ]
+    findings += _backends()
     findings += [
         Finding(
             name,
@@ -65,6 +68,27 @@ def checks() -> list[Finding]:
         )
         for name, extra in _EXTRAS.items()
     ]
+    return findings
+
+
+def _backends() -> list[Finding]:
+    """What `fsvideo swap --backend` can take; what is installed is loaded."""
+    import torch
+
+    from fsvideo.backends.ready import BACKENDS, missing, pick
+    from fsvideo.backends.runtimes import EXTRA, describe
+
+    gpu = torch.cuda.is_available() or torch.backends.mps.is_available()
+    taken, findings = pick("auto", "gpu" if gpu else "cpu"), []
+    for name in BACKENDS:
+        title = f"backend {name}"
+        if lacking := missing(name):
+            findings.append(Finding(title, False, f"{', '.join(lacking)} not installed", EXTRA, optional=True))
+            continue
+        try:
+            findings.append(Finding(title, True, describe(name) + (": auto takes it here" if name == taken else "")))
+        except FsvideoError as error:
+            findings.append(Finding(title, False, str(error), "reinstall it, or swap with another --backend", True))
     return findings
 
 
@@ -135,3 +159,20 @@ def _face_finder() -> Finding:
     except (OSError, RuntimeError, ImportError, FsvideoError) as error:
         return Finding("face finder", False, str(error).splitlines()[0], "install the libraries above")
     return Finding("face finder", True, "loads")
+
+
+def _signing() -> Finding:
+    """Which certificate manifests are signed with; none is made here."""
+    from fsvideo.media import certificate
+
+    try:
+        import c2pa
+
+        found, sdk = certificate.kept(), c2pa.sdk_version()
+    except (OSError, ImportError, RuntimeError) as error:
+        return Finding("C2PA signing", False, str(error).splitlines()[0], "or swap with --provenance metadata")
+    except FsvideoError as error:
+        return Finding("C2PA signing", False, str(error), error.hint)
+    if found is None:
+        return Finding("C2PA signing", True, f"c2pa {sdk}; a certificate will be made in {certificate.folder()}")
+    return Finding("C2PA signing", True, f"c2pa {sdk}; {found.name}, until {found.until:%Y-%m-%d}, {found.path}")

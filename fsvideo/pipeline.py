@@ -13,131 +13,156 @@ import shutil
 import time
 from collections.abc import Generator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 import fsvideo
-from fsvideo import casting, report, weights
+from fsvideo import parts, report
+from fsvideo.casting import Cast
 from fsvideo.faces.detect import FaceFinder
-from fsvideo.faces.follow import Follower, rescaled
 from fsvideo.faces.smooth import fade, smooth
-from fsvideo.flow import ahead
-from fsvideo.media import ffmpeg, provenance, read
-from fsvideo.media.view import upright
-from fsvideo.media.write import MUXERS, STILLS, WriteOptions, open_writer, refuse
-from fsvideo.render import FrameTask, Job, Painter, cut_faces, swap_faces
+from fsvideo.forecast import forecast
+from fsvideo.glance import glance
+from fsvideo.journal import Work, folder_of
+from fsvideo.media import certificate, provenance, read, reel
+from fsvideo.media.seal import Seal, can_be_signed
+from fsvideo.media.write import MUXERS, STILLS, WriteOptions, Writer, in_parts, open_writer, refuse
+from fsvideo.media.writer import PartsWriter
+from fsvideo.meter import OFF, Meter
+from fsvideo.networks import load_finder
+from fsvideo.options import Footage, SwapOptions, SwapResult
+from fsvideo.recipe import recipe
+from fsvideo.render import FrameTask, Job, painted
+from fsvideo.survey import Survey, decode, look
 from fsvideo.swapper import Swapper
-from fsvideo.types import (
-    FaceError,
-    Footage,
-    Frame,
-    FsvideoError,
-    Identity,
-    Image,
-    MediaError,
-    MediaInfo,
-    SwapOptions,
-    SwapResult,
-    Track,
-    Ui,
-)
-
-_AHEAD = 4  # frames decoded ahead in pass 1
-_LOOK_SIDE = 1280  # pixels of the long side that pass 1 looks at: a 40-pixel face of a 1080p frame still has 27
-
-
-class Finder(FaceFinder):
-    """The face finder with the weights that ship. Raises FsvideoError where a system library is missing."""
-
-    def __init__(self) -> None:
-        models = weights.read_bytes("detector"), weights.read_bytes("landmarker")
-        try:
-            super().__init__(*models)
-        except (OSError, ImportError) as error:  # mediapipe loads the system's EGL and GLES when it starts
-            raise FsvideoError(f"the face landmarker cannot start: {error}", "fsvideo doctor says why") from error
+from fsvideo.types import FaceError, Frame, MediaError, MediaInfo, Ui, WriteError
 
 
 def survey(info: MediaInfo, finder: FaceFinder, swapper: Swapper, options: SwapOptions, ui: Ui) -> Footage:
     """Pass 1: find and follow the faces of a clip."""
-    ui.stage("faces", _expected(info, options))
-    spec = casting.embedding_spec(swapper)
-    follower = Follower(finder, lambda crops: swapper.embed(np.stack(crops)), spec)
-    factor = (1.0, 1.0)
-    with closing(ahead(_looks(info, options, ui), _AHEAD)) as looks:
-        for rgb, seconds in looks:
-            follower.update(rgb, seconds)
-            factor = (info.display_width / rgb.shape[1], info.display_height / rgb.shape[0])
-            ui.advance()
-    found = follower.finish()
-    return Footage(found.times, [rescaled(t, factor) for t in found.tracks], found.cuts)
+    return look(info, finder, swapper, options, ui).footage
 
 
-def _looks(info: MediaInfo, options: SwapOptions, ui: Ui) -> Generator[tuple[Image, float]]:
-    """What pass 1 sees of each frame, and its time in seconds."""
-    for frame in _decode(info, options, ui):
-        yield upright(frame, info, _LOOK_SIDE).rgb, float(frame.pts * info.time_base)
-
-
-def plan(footage: Footage, chosen: list[Track], identity: Identity, options: SwapOptions) -> list[Job]:
+def plan(footage: Footage, cast: Cast, info: MediaInfo, options: SwapOptions) -> list[Job]:
     """The tracks to swap, steadied with a view of the whole clip, and how opaque each of their frames is."""
     bounds = {0, *footage.cuts, len(footage.times)}
     jobs = []
-    for track in chosen:
+    for track, role in cast.assign(footage, info):
         times = footage.times[track.start : track.stop]
         steady = smooth(track, times, options.smooth)
-        jobs.append(Job(steady, fade(steady, times, bounds), identity))
+        taken = role.takes(steady, times, info)
+        if role.face is not None and taken.any():
+            jobs.append(Job(steady, fade(steady, times, bounds, taken), role.face, role.look, role.name))
     return jobs
 
 
 def render(
-    info: MediaInfo, jobs: list[Job], swapper: Swapper, options: SwapOptions, ui: Ui, only: set[int] | None = None
+    info: MediaInfo,
+    jobs: list[Job],
+    swapper: Swapper,
+    options: SwapOptions,
+    ui: Ui,
+    only: set[int] | None = None,
+    meter: Meter = OFF,
 ) -> Generator[tuple[FrameTask, Frame]]:
     """Pass 2: every frame (or those in ``only``) in order, as it was taken and as it is swapped."""
-    frames = _decode(info, options, ui)
+    frames = meter.each("decode", decode(info, options, ui))
     wanted = frames if only is None else (f for f in frames if f.index in only)
-    cut = ahead(cut_faces(wanted, info, jobs, options, swapper.spec), 2 * options.batch_size)
-    swapped = ahead(swap_faces(cut, swapper, options.batch_size), options.batch_size)
-    painter = Painter(info, options)
-    with closing(swapped):
-        for task in swapped:
-            yield task, painter.paint(task)
+    return painted(wanted, info, jobs, swapper, options, meter=meter)
 
 
-def swap(options: SwapOptions, swapper: Swapper, ui: Ui, write: bool = True) -> SwapResult:
+def swap(options: SwapOptions, swapper: Swapper, ui: Ui, write: bool = True, meter: Meter = OFF) -> SwapResult:
     """Run one input from end to end. With ``write`` False it only says what it would do (``--dry-run``).
 
-    The output exists whole when this returns, or not at all. Raises FsvideoError for what a user can mend.
+    The output exists whole when this returns, or not at all. Of a video or a folder of images a run that breaks off
+    leaves what it finished in a work folder, and one with ``options.resume`` goes on from there to the same output.
+    Raises FsvideoError for what a user can mend.
     """
+    info = read.probe(options.input, read.NO_LIMITS if options.no_limits else read.LIMITS)
+    if write and options.preview is not None:
+        return _preview(options, options.preview, info, swapper, ui)
+    if not write or not in_parts(options.output, info):
+        return _swap(options, info, swapper, ui, write, None, meter)
+    refuse(options.output, info, options.overwrite or folder_of(options.output).exists())
+    with Work(options.output, recipe(options, swapper), options.resume, options.overwrite, ui.note) as work:
+        return _swap(options, info, swapper, ui, write, work, meter)
+
+
+def _swap(
+    options: SwapOptions, info: MediaInfo, swapper: Swapper, ui: Ui, write: bool, work: Work | None, meter: Meter
+) -> SwapResult:
     began = time.monotonic()
-    info = read.probe(options.input)
-    settings = _write_options(options, swapper) if write and options.preview is None else None
-    if write:
+    settings = _write_options(options, swapper, work) if write else None
+    if settings is not None and not (work is not None and work.published):
         _check_outputs(options, info, settings)
-    with Finder() as finder:
-        cast = casting.Cast.of(options, finder, swapper)
-        footage = survey(info, finder, swapper, options, ui)
-    chosen = cast.choose(footage.tracks)
-    jobs = plan(footage, chosen, cast.identity, options)
+    seal = _seal(options, info, swapper) if write else None
+    with meter.stage("start"):
+        opened = load_finder()
+    with opened as finder:
+        with meter.stage("start"):
+            cast = Cast.of(options, finder, swapper)
+        if work is None:
+            found = look(info, finder, swapper, options, ui, meter=meter)
+        else:
+            found = parts.surveyed(work, lambda memory: look(info, finder, swapper, options, ui, memory, meter))
+    footage = found.footage
+    jobs = plan(footage, cast, info, options)
     result = SwapResult(options.input, None, swapper.name, info, footage, frames=len(footage.times))
+    result.backend = swapper.backend
     result.swapped_frames, result.swapped_faces = _counts(jobs, len(footage.times))
-    if not chosen:
+    absent = [part.name for part in options.parts if part.source and part.name not in {job.name for job in jobs}]
+    result.notes += [f"{name}: nobody to swap was found" for name in absent if jobs]
+    if not jobs:
         _no_face(options, footage)
         result.notes.append("no face to swap was found" + (": the input was copied" if settings is not None else ""))
-    if write and options.preview is not None:
-        indices = report.spread(jobs, len(footage.times))
-        shown = render(info, jobs, swapper, options, ui, set(indices))
-        report.write_preview(options.preview, shown, info, len(indices), ui)
-    elif settings is not None and not chosen and _same_kind(options):
-        _copy(options)
-        result.output = options.output
-    elif settings is not None:
-        _write(options, settings, info, jobs, swapper, result, ui)
+    if settings is not None:
+        log = report.FrameLog(info, swapper) if options.report else None
+        if not jobs and _same_kind(options):
+            _copy(options, work)
+            result.output = options.output
+            result.provenance = "none"
+        else:
+            _write(options, settings, seal, info, jobs, swapper, result, ui, found, work, log, meter)
+        result.seconds = time.monotonic() - began
+        if log is not None:
+            rows = log.frames + (parts.rows(work, found) if work is not None else [])
+            report.write(options, result, swapper, recipe(options, swapper), rows, ui)
+        if options.compare is not None:
+            _reel(options, options.compare, settings, seal, info, found, ui)
+    elif jobs:
+        trial = _write_options(options, swapper, None)
+        result.forecast = forecast(options, trial, info, found, jobs, swapper, ui)
     result.seconds = time.monotonic() - began
     return result
 
 
-def _write_options(options: SwapOptions, swapper: Swapper) -> WriteOptions:
+def _preview(options: SwapOptions, place: Path, info: MediaInfo, swapper: Swapper, ui: Ui) -> SwapResult:
+    """A sheet of frames and no video; of a long input some moments are looked at."""
+    began = time.monotonic()
+    refuse(place, info, options.overwrite)
+    seal = _seal(options, info, swapper)
+    with load_finder() as finder:
+        cast = Cast.of(options, finder, swapper)
+        seen = glance(info, finder, swapper, options, ui)
+    footage = seen.footage
+    jobs = plan(footage, cast, info, options)
+    picks = report.spread(jobs, len(footage.times), [frame.index for frame in seen.frames])
+    shown = painted([frame for frame in seen.frames if frame.index in picks], info, jobs, swapper, options)
+    sheet = report.preview(shown, info, len(picks), ui)
+    report.write_preview(place, sheet, provenance.tags(fsvideo.__version__, swapper.name), seal, info.path)
+    shots = replace(footage, cuts=[]) if seen.moments else footage  # where a moment begins is no cut
+    result = SwapResult(options.input, None, swapper.name, info, shots, frames=len(footage.times), moments=seen.moments)
+    result.backend = swapper.backend
+    result.swapped_frames, result.swapped_faces = _counts(jobs, len(footage.times))
+    if not jobs:
+        result.notes.append("no face to swap was found" + (" at the moments looked at" if seen.moments else ""))
+    result.seconds = time.monotonic() - began
+    return result
+
+
+def _write_options(options: SwapOptions, swapper: Swapper, work: Work | None) -> WriteOptions:
     return WriteOptions(
         encoder=options.encoder,
         quality=options.quality,
@@ -148,51 +173,101 @@ def _write_options(options: SwapOptions, swapper: Swapper) -> WriteOptions:
         tags=provenance.tags(fsvideo.__version__, swapper.name),
         start=options.start,
         stop=options.end,
+        work=work.folder if work is not None else None,
     )
+
+
+def _seal(options: SwapOptions, info: MediaInfo, swapper: Swapper) -> Seal | None:
+    """What signs the output; None where it is to have tags only, or cannot hold more."""
+    if options.provenance == "metadata" or not can_be_signed(options.preview or options.output, info):
+        return None
+    if options.certificate is not None and options.key is not None:
+        signer = certificate.load(options.certificate, options.key)
+    else:
+        signer = certificate.kept_or_new()
+    seal = Seal(signer, fsvideo.__version__, swapper.name, swapper.hashes)
+    seal.try_out()
+    return seal
 
 
 def _write(
     options: SwapOptions,
     settings: WriteOptions,
+    seal: Seal | None,
     info: MediaInfo,
     jobs: list[Job],
     swapper: Swapper,
     result: SwapResult,
     ui: Ui,
+    found: Survey,
+    work: Work | None,
+    log: report.FrameLog | None,
+    meter: Meter,
 ) -> None:
-    ui.stage("swap", result.frames)
-    log = report.FrameLog(info, swapper) if options.report else None
-    with (
-        open_writer(options.output, info, settings) as writer,
-        closing(render(info, jobs, swapper, options, ui)) as frames,
-    ):
-        for task, frame in frames:
-            writer.write(frame)
-            if log is not None:
-                log.add(task)
-            ui.advance()
-        writer.close()
-        result.notes += writer.notes
+    def complete(part: Path) -> None:
+        if seal is not None:
+            ui.stage("sign", 0)
+            with meter.stage("sign"):
+                result.notes.extend(seal.apply(part, options.output, options.input))
+        if work is not None:
+            work.whole(part)
+
+    if seal is not None:
+        result.provenance = "c2pa"
+    if work is None or not work.published:
+        with open_writer(options.output, info, settings) as writer:
+            writer.on_whole = complete
+            if work is not None:
+                assert isinstance(writer, PartsWriter)  # in_parts said so
+                writer.join(parts.make(work, writer, found, info, jobs, swapper, options, ui, meter))
+            else:
+                _in_one_go(writer, render(info, jobs, swapper, options, ui, meter=meter), log, result, ui, meter)
+            writer.close()
+            result.notes += writer.notes
     result.output = options.output
-    if log is not None and options.report is not None:
-        report.write_json(options.report, log.document(options, result))
-    if options.compare is not None:
-        ui.stage("compare", 0)
-        start = options.start or 0.0
-        ffmpeg.side_by_side(options.input, options.output, options.compare, start=start, overwrite=options.overwrite)
 
 
-def _decode(info: MediaInfo, options: SwapOptions, ui: Ui) -> Generator[Frame]:
-    on_damage = (lambda error: ui.note(f"{error}: skipped")) if options.keep_going else None
-    yield from read.frames(info, options.start, options.end, threads=options.threads, on_damage=on_damage)
+def _reel(
+    options: SwapOptions,
+    place: Path,
+    settings: WriteOptions,
+    seal: Seal | None,
+    info: MediaInfo,
+    found: Survey,
+    ui: Ui,
+) -> None:
+    ui.stage("compare", 0)
+    sign = seal if can_be_signed(place, info) else None
+    ends = (float(found.marks.pts[at] * info.time_base) for at in (0, -1))
+    reel.compare(
+        options.input,
+        options.output,
+        place,
+        reel.LAYOUTS[options.compare_layout],
+        between=(next(ends), next(ends)),
+        overwrite=options.overwrite,
+        tags=settings.tags,
+        complete=lambda part: None if sign is None else sign.apply(part, place, options.output),
+    )
 
 
-def _expected(info: MediaInfo, options: SwapOptions) -> int:
-    """Frames to come, as far as the headers can tell: for the progress display."""
-    if info.rate is None or not info.duration:
-        return info.frames
-    stop = min(options.end or info.duration, info.duration)
-    return max(0, round((stop - (options.start or 0.0)) * info.rate))
+def _in_one_go(
+    writer: Writer,
+    frames: Generator[tuple[FrameTask, Frame]],
+    log: report.FrameLog | None,
+    result: SwapResult,
+    ui: Ui,
+    meter: Meter,
+) -> None:
+    """An image or a GIF."""
+    ui.stage("swap", result.frames)
+    with closing(frames):
+        for task, frame in frames:
+            with meter.stage("encode"):
+                writer.write(frame)
+            if log is not None:
+                log.add(task, frame)
+            ui.advance()
 
 
 def _counts(jobs: list[Job], frames: int) -> tuple[int, int]:
@@ -208,6 +283,12 @@ def _no_face(options: SwapOptions, footage: Footage) -> None:
         raise FaceError(
             f"{options.input}: no face to swap was found", "leave out --no-face fail to get a copy of the input"
         )
+    if footage.tracks and options.parts:
+        wanted = ", ".join(part.name for part in options.parts if part.source)
+        raise FaceError(
+            f"{options.input}: nobody to swap is in it: {wanted}",
+            "fsvideo faces lists who is; start, end and region may leave nothing of them",
+        )
     if footage.tracks and options.faces == "reference":
         raise FaceError(
             f"{options.input}: nobody in it looks like the person in {options.reference}",
@@ -215,22 +296,29 @@ def _no_face(options: SwapOptions, footage: Footage) -> None:
         )
 
 
-def _check_outputs(options: SwapOptions, info: MediaInfo, settings: WriteOptions | None) -> None:
+def _check_outputs(options: SwapOptions, info: MediaInfo, settings: WriteOptions) -> None:
     """Refuse what could not be written before the long work, not after it."""
-    if settings is not None:
-        open_writer(options.output, info, settings).abort()
+    open_writer(options.output, info, settings).abort()
     if options.compare is not None:
         if info.kind != "video":
             raise MediaError(f"{options.input}: --compare needs a video", "for images use --preview")
-        ffmpeg.check_reel(options.compare)
-    for place in (options.preview,) if settings is None else (options.report, options.compare):
+        reel.check(options.compare)
+    if options.report is not None:
+        report.check(options.report)
+    for place in (options.report, options.compare):
         if place is not None:
             refuse(place, info, options.overwrite)
 
 
-def check_input(path: Path) -> None:
+def check_input(path: Path, no_limits: bool = False) -> None:
     """Raises MediaError for an input that cannot be read."""
-    read.probe(path)
+    read.probe(path, read.NO_LIMITS if no_limits else read.LIMITS)
+
+
+def finished_before(options: SwapOptions) -> bool:
+    """Whether a run that is resumed has nothing to do here: the output is there, and no unfinished work beside it."""
+    there = options.output.exists() and not folder_of(options.output).exists()
+    return options.resume and not options.overwrite and there
 
 
 def _same_kind(options: SwapOptions) -> bool:
@@ -238,17 +326,25 @@ def _same_kind(options: SwapOptions) -> bool:
     return whole and options.input.suffix.lower() == options.output.suffix.lower()
 
 
-def _copy(options: SwapOptions) -> None:
+def _copy(options: SwapOptions, work: Work | None) -> None:
     """A byte-exact copy that appears whole."""
+    if work is not None and work.published:
+        return
     part = options.output.parent / f".{options.output.name[:80]}.{secrets.token_hex(4)}.part"
+    if work is not None:
+        part = work.path("whole")
     try:
         if options.input.is_dir():
             shutil.copytree(options.input, part)
-            if options.output.exists():
-                shutil.rmtree(options.output)
         else:
             shutil.copyfile(options.input, part)
+        if work is not None:
+            work.whole(part)
+        if options.input.is_dir() and options.output.exists():
+            shutil.rmtree(options.output)
         os.replace(part, options.output)
+    except OSError as error:
+        raise WriteError(f"{options.output}: cannot be written ({error.strerror})", "is there room?") from error
     finally:
         if part.is_dir():
             shutil.rmtree(part)

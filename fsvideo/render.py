@@ -2,26 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+import base64
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from fsvideo.faces.align import compose, crop_matrix, transform, warp
-from fsvideo.faces.blend import ColorMatch, delta, region_of, shifted
-from fsvideo.faces.mask import MASKS
+from fsvideo.faces.blend import Cast, delta, masked, match_color, region_of, shifted
+from fsvideo.faces.mask import face_mask
+from fsvideo.faces.sharpness import Detail, match_sharpness
 from fsvideo.media.color import add_rgb, region_rgb
-from fsvideo.swapper import Swapper
-from fsvideo.types import Array, Box, CropSpec, Frame, Identity, MediaInfo, SwapOptions, Track
+from fsvideo.meter import OFF, Meter
+from fsvideo.options import Look, SwapOptions
+from fsvideo.swapper import Swapper, toward
+from fsvideo.types import Array, Box, CropSpec, Frame, Identity, MediaInfo, Track
+
+_MOST_HELD = 1 << 30  # bytes of frames on their way through pass 2
 
 
 @dataclass(frozen=True)
 class Job:
-    """A track that is to be swapped: smoothed, with an opacity for each of its frames."""
+    """A track that is to be swapped: smoothed, with an opacity for each of its frames. ``name``: of the person."""
 
     track: Track
     opacity: Array  # (T,) 0..1
-    identity: Identity
+    identity: Identity  # the source's
+    look: Look
+    name: str = ""
+
+    @cached_property
+    def wanted(self) -> Identity:
+        """The identity that the swapper is asked for."""
+        return toward(self.identity, self.track.embedding, self.look.strength)
 
 
 @dataclass(frozen=True)
@@ -47,17 +63,17 @@ class FrameTask:
 
 
 def cut_faces(
-    frames: Iterable[Frame], info: MediaInfo, jobs: list[Job], options: SwapOptions, spec: CropSpec
+    frames: Iterable[Frame], info: MediaInfo, jobs: list[Job], spec: CropSpec, meter: Meter = OFF
 ) -> Iterator[FrameTask]:
     """Each frame with the crops of its faces; frames without a face pass as they are."""
     for frame in frames:
-        tasks = [
-            _cut(frame, info, job, options, spec) for job in jobs if job.track.start <= frame.index < job.track.stop
-        ]
+        here = [job for job in jobs if job.track.start <= frame.index < job.track.stop]
+        with meter.stage("crop"):
+            tasks = [_cut(frame, info, job, spec, meter) for job in here]
         yield FrameTask(frame, [t for t in tasks if t is not None])
 
 
-def _cut(frame: Frame, info: MediaInfo, job: Job, options: SwapOptions, spec: CropSpec) -> FaceTask | None:
+def _cut(frame: Frame, info: MediaInfo, job: Job, spec: CropSpec, meter: Meter) -> FaceTask | None:
     row = frame.index - job.track.start
     opacity = float(job.opacity[row])
     if opacity <= 0:
@@ -71,48 +87,148 @@ def _cut(frame: Frame, info: MediaInfo, job: Job, options: SwapOptions, spec: Cr
     matrix = shifted(native, box)
     crop = np.asarray(warp(region, matrix, spec.size, spec.size), np.float32)
     outline = transform(to_crop, job.track.outline[row])
-    mask = MASKS[options.mask](outline, spec.size, options.feather)
+    features = transform(to_crop, job.track.features[row]) if job.look.keep else job.track.features
+    with meter.stage("mask"):
+        mask = face_mask(outline, features, spec.size, job.look)
     return FaceTask(job, box, region, np.clip(crop, 0, 255), mask, matrix, opacity)
 
 
-def swap_faces(tasks: Iterable[FrameTask], swapper: Swapper, batch: int) -> Iterator[FrameTask]:
-    """Run the swapper on ``batch`` faces at a time; frames come out in order."""
+def swap_faces(
+    tasks: Iterable[FrameTask], swapper: Swapper, batch: int, cuts: Collection[int] = (), meter: Meter = OFF
+) -> Iterator[FrameTask]:
+    """Run the swapper on ``batch`` faces at a time; frames come out in order.
+
+    No batch reaches over one of ``cuts``, the first frames of segments: a network's last bits depend on the batch, and
+    a run that begins there shall have the same.
+    """
     waiting: list[FrameTask] = []
     for task in tasks:
+        if task.frame.index in cuts:
+            yield from _swapped(waiting, swapper, batch, meter)
+            waiting = []
         waiting.append(task)
         if sum(len(t.faces) for t in waiting) >= batch or len(waiting) >= 2 * batch:
-            yield from _swapped(waiting, swapper, batch)
+            yield from _swapped(waiting, swapper, batch, meter)
             waiting = []
-    yield from _swapped(waiting, swapper, batch)
+    yield from _swapped(waiting, swapper, batch, meter)
 
 
-def _swapped(tasks: list[FrameTask], swapper: Swapper, batch: int) -> list[FrameTask]:
+def _swapped(tasks: list[FrameTask], swapper: Swapper, batch: int, meter: Meter) -> list[FrameTask]:
     faces = [face for task in tasks for face in task.faces]
     results: list[Array] = []
     for at in range(0, len(faces), batch):
         part = faces[at : at + batch]
-        results += list(swapper.swap(np.stack([f.crop for f in part]), [f.job.identity for f in part]))
+        with meter.stage("network"):
+            results += list(swapper.swap(np.stack([f.crop for f in part]), [f.job.wanted for f in part]))
     rest = iter(results)
     for task in tasks:
         task.swapped = [next(rest) for _ in task.faces]
     return tasks
 
 
-class Painter:
-    """Puts swapped faces back into their frames, in order; keeps each track's colour steady."""
+@dataclass(frozen=True)
+class Past:
+    """What is known of a track from its frames so far: the averages that keep it steady."""
 
-    def __init__(self, info: MediaInfo, options: SwapOptions) -> None:
+    cast: Cast | None = None
+    detail: Detail | None = None
+
+
+def past_as_record(past: Mapping[int, Past], jobs: list[Job], stop: int) -> dict[str, Any]:
+    """What a painter that begins at frame ``stop`` needs of another's past, for JSON: floats come back exactly."""
+    going_on = {job.track.id for job in jobs if job.track.stop > stop}
+    return {
+        str(track): {
+            "cast": None if one.cast is None else [one.cast.gain.tolist(), one.cast.offset.tolist(), one.cast.time],
+            "detail": None if one.detail is None else [_as_text(one.detail.gains), one.detail.time],
+        }
+        for track, one in past.items()
+        if track in going_on
+    }
+
+
+def past_from_record(record: Mapping[str, Any]) -> dict[int, Past]:
+    """The past that ``past_as_record`` stored."""
+    past = {}
+    for track, one in record.items():
+        cast, detail = one["cast"], one["detail"]
+        past[int(track)] = Past(
+            None if cast is None else Cast(np.array(cast[0]), np.array(cast[1]), cast[2]),
+            None if detail is None else Detail(_from_text(detail[0]), detail[1]),
+        )
+    return past
+
+
+def _as_text(values: Array) -> str:
+    """float32 bits and a shape: a tenth of what their digits would take."""
+    return f"{values.shape} {base64.b64encode(values.astype('<f4').tobytes()).decode()}"
+
+
+def _from_text(text: str) -> Array:
+    shape, _, digits = text.rpartition(" ")
+    sizes = [int(n) for n in shape.strip("()").split(",")]
+    return np.frombuffer(base64.b64decode(digits), "<f4").reshape(sizes).astype(np.float32)
+
+
+def painted(
+    frames: Iterable[Frame],
+    info: MediaInfo,
+    jobs: list[Job],
+    swapper: Swapper,
+    options: SwapOptions,
+    cuts: Collection[int] = (),
+    painter: Painter | None = None,
+    meter: Meter = OFF,
+) -> Generator[tuple[FrameTask, Frame]]:
+    """Pass 2: every one of ``frames`` in order, as it was taken and as it is swapped.
+
+    From one of ``cuts`` on, what comes out depends on the frames before it by the ``painter``'s past alone.
+    """
+    batch = _batch(info, options.batch_size)
+    cut = meter.ahead(cut_faces(frames, info, jobs, swapper.spec, meter), batch)
+    swapped = meter.ahead(swap_faces(cut, swapper, batch, cuts, meter), batch)
+    painter = painter or Painter(info, options)
+    with closing(swapped):
+        for task in swapped:
+            with meter.stage("blend"):
+                frame = painter.paint(task)
+            yield task, frame
+
+
+def _batch(info: MediaInfo, wanted: int) -> int:
+    """Faces a network call, fewer for giant frames: about five batches of frames are on their way at once."""
+    frame = 3 * info.width * info.height * (2 if info.bit_depth > 8 else 1)
+    return max(1, min(wanted, _MOST_HELD // (5 * frame)))
+
+
+class Painter:
+    """Puts swapped faces back into their frames, in order; keeps each track's colour and sharpness steady.
+
+    ``past``: of each track, by its id, when the last frame was painted; a painter that begins with the past of another
+    goes on as that one would have.
+    """
+
+    def __init__(self, info: MediaInfo, options: SwapOptions, past: Mapping[int, Past] | None = None) -> None:
         self.info, self.options = info, options
-        self._match: dict[int, ColorMatch] = {}
+        self.past = dict(past or {})
 
     def paint(self, task: FrameTask) -> Frame:
         """The frame with its faces swapped; the very same frame where it has none."""
         frame = task.frame
         seconds = float(frame.pts * self.info.time_base)
         for face, swapped in zip(task.faces, task.swapped, strict=True):
-            if self.options.color == "match":
-                match = self._match.setdefault(face.job.track.id, ColorMatch(self.options.smooth))
-                swapped = match(swapped, face.crop, face.mask, seconds)
-            change = delta(face.region, face.crop, swapped, face.mask, face.matrix, face.opacity)
-            frame = add_rgb(frame, self.info, face.box, change)
+            look, past = face.job.look, self.past.get(face.job.track.id, Past())
+            where = face.crop, face.mask, seconds, self.options.smooth
+            if look.color == "match":
+                swapped, cast = match_color(swapped, *where, past.cast)
+                past = replace(past, cast=cast)
+            if look.sharpness == "match":
+                swapped, detail = match_sharpness(swapped, *where, past.detail)
+                past = replace(past, detail=detail)
+            self.past[face.job.track.id] = past
+            box = masked(face.mask, face.matrix, face.box)
+            part = box.within(face.box)
+            matrix = shifted(face.matrix, part)
+            change = delta(face.region[part.slices], face.crop, swapped, face.mask, matrix, face.opacity)
+            frame = add_rgb(frame, self.info, box, change)
         return frame

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Protocol
 
@@ -13,16 +13,36 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+import fsvideo
 from fsvideo import weights
+from fsvideo.backends.ready import Network, pick, ready
+from fsvideo.backends.runtimes import Engine
+from fsvideo.faces.align import crop, transform
+from fsvideo.faces.detect import FaceFinder
+from fsvideo.faces.mesh import lay
 from fsvideo.models import aei, hear
-from fsvideo.models.identity import IDENTITY_ENCODERS, IdentityEncoder
+from fsvideo.models.chain import Chain
+from fsvideo.models.identity import IdentityEncoder
+from fsvideo.networks import filled, load_encoder, load_finder, load_hear
 from fsvideo.types import Array, CropSpec, FsvideoError, Identity, Image, WeightsError
+
+_TORCH = f"torch {torch.__version__}"
 
 
 class Swapper(Protocol):
-    """One way to put a face on another. ``spec`` says how its crops are cut; ``name`` is what the result's tags say."""
+    """One way to put a face on another. ``spec`` says how its crops are cut; ``name`` is what the result's tags say.
+
+    ``hashes``: each network's sha256, of the file it came from; outputs state them. ``backend``: what computes it, in
+    which version and precision.
+    """
 
     name: str
+
+    @property
+    def backend(self) -> str: ...
+
+    @property
+    def hashes(self) -> Mapping[str, str]: ...
 
     @property
     def spec(self) -> CropSpec: ...
@@ -38,7 +58,7 @@ class Swapper(Protocol):
 
 @dataclass
 class AEISwapper:
-    """AEI-Net and, where given, HEAR-Net behind it, on one device."""
+    """AEI-Net and, where given, HEAR-Net behind it, on one device; or, with ``engine``, as that runtime has them."""
 
     name: str
     net: aei.AEINet
@@ -46,6 +66,13 @@ class AEISwapper:
     refiner: hear.HEARNet | None
     spec: CropSpec
     device: torch.device
+    hashes: Mapping[str, str] = field(default_factory=dict)
+    share: float = 1.0  # of HEAR-Net's repair
+    engine: Engine | None = None
+
+    @property
+    def backend(self) -> str:
+        return self.engine.label if self.engine else f"{_TORCH}, float{16 if self.device.type == 'cuda' else 32}"
 
     def embed(self, crops: Array | Image) -> Array:
         with torch.inference_mode():
@@ -53,15 +80,30 @@ class AEISwapper:
         return embeddings
 
     def swap(self, crops: Array, identities: Sequence[Identity]) -> Array:
+        z_id = np.stack([i.embedding for i in identities])
         with torch.inference_mode(), self._autocast:
             target = self._tensor(crops)
-            z_id = torch.from_numpy(np.stack([i.embedding for i in identities])).to(self.device)
-            y, z_att = self.net(target, z_id)
-            if self.refiner is not None:
-                delta_y = target - self.net.generate(z_att, self.encoder(target))
-                y = self.refiner(y, delta_y)
+            if self.engine is not None:
+                made = [torch.from_numpy(y) for y in self.engine.run(target.contiguous().numpy(), z_id)]
+            else:
+                made = list(self._chain(target, torch.from_numpy(z_id).to(self.device)))
+            y = torch.lerp(made[0], made[-1], self.share)  # without HEAR-Net there is only the first
             rgb: Array = (y.float() * 127.5 + 127.5).permute(0, 2, 3, 1).cpu().numpy()
         return np.ascontiguousarray(rgb)
+
+    @property
+    def network(self) -> Network:
+        """What there is to export."""
+        config = self.net.config
+        meta = {f"sha256 {name}": digest for name, digest in self.hashes.items()}
+        meta |= {"fsvideo": fsvideo.__version__, "model": self.name, "crop": self.spec.to_json()}
+        meta |= {"identity": self.encoder.name}
+        about = " ".join(one.config.to_json() for one in (self.net, self.refiner) if one is not None)
+        return Network(self._chain, config.size, config.z_id, about, meta)
+
+    @cached_property
+    def _chain(self) -> Chain:
+        return Chain(self.net, self.encoder, self.refiner).eval()
 
     def _tensor(self, crops: Array | Image) -> Tensor:
         x = torch.from_numpy(np.ascontiguousarray(crops)).to(self.device)
@@ -79,6 +121,8 @@ class Unchanged:
     encoder: IdentityEncoder
     spec: CropSpec
     name: str = "unchanged"
+    hashes: Mapping[str, str] = field(default_factory=dict)
+    backend: str = f"{_TORCH}, float32"  # of the encoder
 
     def embed(self, crops: Array | Image) -> Array:
         with torch.inference_mode():
@@ -90,37 +134,70 @@ class Unchanged:
         return crops
 
 
-def pick_device(name: str) -> torch.device:
-    """``auto`` takes CUDA, then MPS, then the CPU. Raises FsvideoError for a device that is not there."""
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if name == "auto":
-        name = next(d for d in ("cuda", "mps", "cpu") if there[d])
-    if not there.get(name, False):
-        found = ", ".join(d for d, ok in there.items() if ok)
-        raise FsvideoError(f"no {name} device here", f"found: {found}; leave out --device to take the best of them")
-    return torch.device(name)
+@dataclass
+class Warp(Unchanged):
+    """The plain baseline: the source's own pixels, laid on the target's landmarks, in the target's light."""
+
+    finder: FaceFinder = field(default_factory=load_finder)
+    name: str = "warp"
+
+    def swap(self, crops: Array, identities: Sequence[Identity]) -> Array:
+        return np.stack([self._one(c, i) for c, i in zip(crops, identities, strict=True)])
+
+    def _one(self, target: Array, identity: Identity) -> Array:
+        face = self.finder.fit(target.clip(0, 255).astype(np.uint8), self.spec.points)
+        if face is None or identity.portrait is None:
+            return target
+        source = identity.portrait
+        cut = crop(source.image, source.face.points, self.spec)
+        return lay(cut.rgb, transform(cut.matrix, source.face.landmarks), target, face.landmarks)
 
 
-def load_encoder() -> IdentityEncoder:
-    """The shipped identity encoder."""
-    checkpoint = weights.load("identity", "identity")
-    encoder = IDENTITY_ENCODERS[checkpoint.meta["name"]]()
-    encoder.load_state_dict(checkpoint.tensors)
-    return encoder.eval()
+def load_swapper(
+    model: str,
+    refine: bool,
+    device: torch.device,
+    share: float = 1.0,
+    backend: str = "torch",
+    note: Callable[[str], None] = lambda text: None,
+) -> Swapper:
+    """The swapper of this name or weights file. ``share``: how much of HEAR-Net's repair is taken, 0..1.
 
+    ``backend``: what computes the swap, of ready.BACKENDS, or ``auto``: the fastest for the device, and PyTorch where
+    that fails or ``model`` is one of SWAPPERS. ``note`` is told what a user should know.
 
-def load_swapper(model: str, refine: bool, device: torch.device) -> Swapper:
-    """The swapper of this name or weights file. Raises WeightsError where the file is not one."""
+    Raises WeightsError where the file is not one, FsvideoError for a backend that is not here.
+    """
     if model in SWAPPERS:
-        return SWAPPERS[model]()
+        return _on(SWAPPERS[model](), "torch" if backend == "auto" else backend, note)
+    chosen = pick(backend, device.type)
+    swapper = _load(model, refine, device, share)
+    try:
+        return _on(swapper, chosen, note)
+    except FsvideoError as error:
+        if backend != "auto":
+            raise
+        note(f"{error}: PyTorch swaps instead")
+        return swapper
+
+
+def _on(swapper: Swapper, backend: str, note: Callable[[str], None]) -> Swapper:
+    if backend == "torch":
+        return swapper
+    if not isinstance(swapper, AEISwapper):
+        raise FsvideoError(f"{swapper.name} has no networks for the backend {backend}", "leave out --backend")
+    swapper.engine = ready(swapper.network, pick(backend, swapper.device.type), note)
+    return swapper
+
+
+def _load(model: str, refine: bool, device: torch.device, share: float) -> AEISwapper:
     checkpoint = weights.load(model, "aei")
     meta = checkpoint.meta
     encoder = load_encoder()
     try:
         config = aei.AEIConfig.from_json(meta["config"])
         spec = CropSpec.from_json(meta["crop"])
-        net = aei.AEINet(config)
-        net.load_state_dict(checkpoint.tensors)
+        net = filled(lambda: aei.AEINet(config), checkpoint.tensors)
     except (KeyError, ValueError, RuntimeError, TypeError) as error:
         raise WeightsError(
             f"{checkpoint.path}: its tensors do not fit an AEI-Net of the sizes it states",
@@ -130,36 +207,26 @@ def load_swapper(model: str, refine: bool, device: torch.device) -> Swapper:
         raise WeightsError(
             f"{checkpoint.path}: made for another identity encoder or crop", f"this fsvideo has {encoder.name}"
         )
-    refiner = _load_refiner(meta.get("refiner", ""), spec) if refine else None
+    refiner = load_hear(meta["refiner"], spec) if meta.get("refiner") and refine and share > 0 else None
     modules = [m for m in (net, encoder, refiner) if m is not None]
     for module in modules:
         module.eval().requires_grad_(False).to(device)
-    name = meta.get("name", model) + (" with HEAR-Net" if refiner is not None else " without HEAR-Net")
-    return AEISwapper(name, net, encoder, refiner, spec, device)
-
-
-def _load_refiner(name: str, spec: CropSpec) -> hear.HEARNet | None:
-    """The HEAR-Net that an AEI-Net names as its own; None where it names none."""
-    if not name:
-        return None
-    checkpoint = weights.load(name, "hear")
-    try:
-        net = hear.HEARNet(hear.HEARConfig.from_json(checkpoint.meta["config"]))
-        net.load_state_dict(checkpoint.tensors)
-        fits = CropSpec.from_json(checkpoint.meta["crop"]) == spec
-    except (KeyError, ValueError, RuntimeError, TypeError) as error:
-        raise WeightsError(
-            f"{checkpoint.path}: its tensors do not fit a HEAR-Net of the sizes it states",
-            "take a file that `fsvideo train hear` wrote, or swap with --no-refine",
-        ) from error
-    if not fits:
-        raise WeightsError(f"{checkpoint.path}: made for other crops than the AEI-Net that names it", "use --no-refine")
-    return net
+    hashes = {"AEI-Net": checkpoint.sha256, "identity encoder": weights.sha256("identity")}
+    if refiner is not None:
+        hashes["HEAR-Net"] = weights.sha256(meta["refiner"])
+    name = meta.get("name") or checkpoint.path.stem
+    name += " with HEAR-Net" if refiner is not None else " without HEAR-Net"
+    return AEISwapper(name, net, encoder, refiner, spec, device, hashes, share)
 
 
 def unchanged() -> Swapper:
     """The swapper that returns its input."""
     return Unchanged(load_encoder(), CropSpec(256))
+
+
+def warp() -> Swapper:
+    """The swapper that needs no network but the landmarker."""
+    return Warp(load_encoder(), CropSpec(256))
 
 
 def tiny() -> Swapper:
@@ -169,7 +236,18 @@ def tiny() -> Swapper:
     return AEISwapper("tiny", net.eval(), load_encoder(), None, CropSpec(net.config.size), torch.device("cpu"))
 
 
-SWAPPERS = {"unchanged": unchanged, "tiny": tiny}
+SWAPPERS = {"unchanged": unchanged, "tiny": tiny, "warp": warp}
+
+
+def toward(source: Identity, own: Array, strength: float) -> Identity:
+    """The identity between the target's ``own`` embedding (D,), at strength 0, and the source's, at 1.
+
+    Beyond 1 it moves on, away from the target. Unit length.
+    """
+    if strength == 1:
+        return source
+    mixed = torch.from_numpy(own + np.float32(strength) * (source.embedding - own))
+    return replace(source, embedding=F.normalize(mixed, dim=0).numpy())
 
 
 def mean_identity(embeddings: Array, sources: Sequence[str]) -> Identity:

@@ -34,6 +34,10 @@ class MediaError(FsvideoError):
     """An input that cannot be read or an output that cannot be written."""
 
 
+class WriteError(MediaError):
+    """An output that broke off while it was written: a full disk, most of the time."""
+
+
 class WeightsError(FsvideoError):
     """A weights file that is missing, cut, altered or of the wrong kind."""
 
@@ -64,6 +68,10 @@ class Box:
         """Index for an H x W array."""
         return slice(self.top, self.bottom), slice(self.left, self.right)
 
+    def within(self, outer: Box) -> Box:
+        """The same rectangle, counted from the left and top of ``outer``."""
+        return Box(self.left - outer.left, self.top - outer.top, self.right - outer.left, self.bottom - outer.top)
+
 
 @dataclass(frozen=True)
 class ColorTags:
@@ -73,6 +81,12 @@ class ColorTags:
     transfer: int = 2
     matrix: int = 2
     range: int = 0
+
+
+def _no_features() -> Array:
+    import numpy as np
+
+    return np.zeros((0, 0, 2), np.float32)
 
 
 def _identity() -> Array:
@@ -139,6 +153,15 @@ class Face:
     embedding: Array | None = None  # centred, unit length; None until it was asked for
     track: int = -1
     blendshapes: Array | None = None  # (52,) 0..1
+    fitted: bool = True  # False: the landmarks are of an earlier picture, carried to where the detector sees the face
+
+
+@dataclass(frozen=True)
+class Portrait:
+    """A face and the picture it is in."""
+
+    image: Image
+    face: Face
 
 
 @dataclass(frozen=True)
@@ -172,12 +195,15 @@ class CropSpec:
 
     @staticmethod
     def from_json(text: str) -> CropSpec:
-        """Raises ValueError, KeyError or TypeError for anything but five points and a side of 16 to 1024 pixels."""
-        raw = json.loads(text)
-        points = tuple((float(x), float(y)) for x, y in raw["template"])
-        if len(points) != 5 or not 16 <= int(raw["size"]) <= 1024 or not all(-2 < v < 3 for p in points for v in p):
+        """Raises ValueError for anything but five points and a side of 16 to 1024 pixels."""
+        try:
+            raw = json.loads(text)
+            points, size = tuple((float(x), float(y)) for x, y in raw["template"]), int(raw["size"])
+        except (KeyError, TypeError, OverflowError, RecursionError) as error:
+            raise ValueError("not a crop") from error
+        if len(points) != 5 or not 16 <= size <= 1024 or not all(-2 < v < 3 for p in points for v in p):
             raise ValueError(f"not a crop: {text}")
-        return CropSpec(int(raw["size"]), points)
+        return CropSpec(size, points)
 
 
 @dataclass(frozen=True)
@@ -200,6 +226,7 @@ class Track:
     score: Array  # (T,) 0 where the row was filled in between detections
     embedding: Array  # (D,) mean of the track, unit length
     person: int = -1  # tracks of one person, re-joined after cuts and occlusions, share this number
+    features: Array = field(default_factory=_no_features)  # (T, 56, 2) mouth, eyes and brows, as faces.align.FEATURES
 
     @property
     def stop(self) -> int:
@@ -213,67 +240,7 @@ class Identity:
 
     embedding: Array  # (D,)
     sources: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class SwapOptions:
-    """Everything `fsvideo swap` was asked for about one input; times in seconds, sizes in pixels."""
-
-    source: tuple[Path, ...]
-    input: Path
-    output: Path
-    faces: Literal["largest", "all", "reference"] = "largest"
-    reference: Path | None = None
-    start: float | None = None
-    end: float | None = None
-    model: str = "compact"
-    refine: bool = True
-    mask: str = "outline"
-    feather: float = 0.15  # parts of the face's width
-    smooth: float = 0.5  # seconds of the window that steadies points and colour; 0 is off
-    color: Literal["match", "keep"] = "match"
-    encoder: str | None = None  # None: what suits container and input
-    quality: int | None = None  # the encoder's own scale; None is its visually lossless value
-    preset: str | None = None
-    audio: Literal["copy", "none"] = "copy"
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    batch_size: int = 8
-    threads: int = 0  # 0: as many as there are cores
-    report: Path | None = None
-    compare: Path | None = None
-    preview: Path | None = None
-    no_face: Literal["copy", "fail"] = "copy"
-    overwrite: bool = False
-    keep_going: bool = False
-
-
-@dataclass(frozen=True)
-class Footage:
-    """What pass 1 found: the time of every frame in seconds, the tracks, the first frames of shots after cuts."""
-
-    times: npt.NDArray[np.float64]
-    tracks: list[Track]
-    cuts: list[int]
-
-
-@dataclass
-class SwapResult:
-    """What a run did; ``seconds`` is wall time."""
-
-    input: Path
-    output: Path | None
-    model: str
-    info: MediaInfo
-    footage: Footage
-    frames: int = 0
-    swapped_frames: int = 0
-    swapped_faces: int = 0
-    seconds: float = 0.0
-    notes: list[str] = field(default_factory=list)
-
-    @property
-    def people(self) -> int:
-        return len({t.person for t in self.footage.tracks})
+    portrait: Portrait | None = None  # the first source, for swappers that take pixels from it
 
 
 class Ui(Protocol):
@@ -284,6 +251,9 @@ class Ui(Protocol):
 
     def advance(self, frames: int = 1) -> None:
         """So many frames of the stage are done."""
+
+    def expect(self, total: int) -> None:
+        """The stage is now expected to have so many frames, 0: unknown."""
 
     def note(self, text: str) -> None:
         """One line a user should see."""

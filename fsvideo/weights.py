@@ -1,8 +1,9 @@
 """The weights that ship, and checkpoints in general: find, verify, load, save.
 
 Checkpoints are safetensors files: they hold numbers and text, never code. Their header carries strings that describe
-them: ``kind`` ("identity", "aei", "hear" or "train-state"), ``name``, the architecture's sizes as JSON under
-``config``, the crop as JSON under ``crop``, the identity encoder's name under ``identity``, and more as needed.
+them: ``kind`` ("identity", "landmarks", "expression", "aei", "hear" or "judges"), ``name``, the architecture's sizes as
+JSON under ``config``, the crop as JSON under ``crop``, the identity encoder's name under ``identity``, and more as
+needed.
 A file's layout is checked before anything is allocated for it, and a shipped file's sha256 before it is used.
 """
 
@@ -55,9 +56,20 @@ class Shipped:
 
 SHIPPED: dict[str, Shipped] = {
     "compact": Shipped("aei_compact.safetensors", "aei", "AEI-Net, makes the swap", "LicenseRef-NonCommercial"),
+    "hear": Shipped("hear_compact.safetensors", "hear", "HEAR-Net, mends the swap", "LicenseRef-NonCommercial"),
+    "judges": Shipped(
+        "aei_compact_judges.safetensors", "judges", "its discriminators, to train on from", "LicenseRef-NonCommercial"
+    ),
     "identity": Shipped("identity_dlib.safetensors", "identity", "who a face is: dlib's recogniser, z_id", "CC0-1.0"),
+    "second": Shipped("identity_faceres.safetensors", "identity", "a second opinion, for training alone", "MIT"),
+    "third": Shipped("identity_mobilefacenet.safetensors", "identity", "a third one, for training alone", "Apache-2.0"),
     "landmarker": Shipped("face_landmarker.task", "landmarker", "478 face landmarks, expression, pose", "Apache-2.0"),
+    "mesh": Shipped("landmarks_mesh.safetensors", "landmarks", "its points with gradients, for training", "Apache-2.0"),
+    "expression": Shipped(
+        "blendshapes.safetensors", "expression", "expression from its points with gradients, for training", "Apache-2.0"
+    ),
     "detector": Shipped("face_detection_yunet_2023mar.onnx", "detector", "where faces are: YuNet", "MIT"),
+    "judge": Shipped("judge_arcface_mobile.onnx", "judge", "who a face is, for evaluate alone", "MIT"),
 }
 
 
@@ -131,6 +143,11 @@ def read_bytes(name_or_path: str | Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise WeightsError(f"cannot read {path}: {error.strerror}") from error
+
+
+def sha256(name_or_path: str | Path) -> str:
+    """The hash of a weights file, compared with the list if it is a shipped one. Raises WeightsError."""
+    return _checked_sha256(find(name_or_path))
 
 
 def load(name_or_path: str | Path, expect: str | None = None) -> Checkpoint:

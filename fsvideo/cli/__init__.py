@@ -5,12 +5,20 @@ from __future__ import annotations
 import click
 
 from fsvideo import __version__
+from fsvideo.cli.bench import bench
+from fsvideo.cli.completion import completion
+from fsvideo.cli.evaluate import evaluate
+from fsvideo.cli.export import export
+from fsvideo.cli.faces import faces
 from fsvideo.cli.info import doctor, verify, weights
+from fsvideo.cli.live import live
 from fsvideo.cli.swap import swap
 from fsvideo.cli.train import align, train
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110, "auto_envvar_prefix": "FSVIDEO"}
+)
 @click.version_option(__version__, prog_name="fsvideo")
 def main() -> None:
     """Put the face of a source photo on a person in a video.
@@ -19,5 +27,5 @@ def main() -> None:
     """
 
 
-for command in (swap, align, train, verify, doctor, weights):
+for command in (swap, live, faces, align, train, evaluate, export, bench, verify, doctor, weights, completion):
     main.add_command(command)

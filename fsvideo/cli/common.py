@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,18 +21,30 @@ FILE = click.Path(path_type=Path)
 
 @contextmanager
 def errors(quiet: bool = False) -> Iterator[Terminal]:
-    """Turn what a user can cause into one line and exit code 1, Ctrl-C into 130."""
+    """Turn what a user can cause into one line and exit code 1, Ctrl-C into 130, SIGTERM into 143."""
     from fsvideo.console import Terminal
 
     terminal = Terminal(quiet)
+    previous = signal.signal(signal.SIGTERM, _terminate)
     try:
         yield terminal
     except FsvideoError as error:
         terminal.error(error)
         sys.exit(1)
-    except KeyboardInterrupt:
-        terminal.print("[yellow]interrupted[/] nothing was left behind")
-        sys.exit(130)
+    except KeyboardInterrupt as interruption:
+        left = getattr(interruption, "__notes__", ["nothing was left behind"])
+        terminal.print(f"[yellow]interrupted[/] {left[-1]}")
+        sys.exit(143 if isinstance(interruption, _Terminated) else 130)
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+class _Terminated(KeyboardInterrupt):
+    """Asked to end: it is taken as Ctrl-C is."""
+
+
+def _terminate(number: int, frame: object) -> None:
+    raise _Terminated
 
 
 def stack(*decorators: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -41,3 +54,52 @@ def stack(*decorators: Callable[[Any], Any]) -> Callable[[Any], Any]:
         return command
 
     return add
+
+
+def seconds_of(text: str) -> float:
+    """``12.5``, ``1:02.5`` or ``0:01:02.5`` in seconds. Raises ValueError."""
+    parts = [float(part) for part in text.split(":")]
+    if not 1 <= len(parts) <= 3 or not all(0 <= part < float("inf") for part in parts):
+        raise ValueError(text)
+    return sum(part * 60**power for power, part in enumerate(reversed(parts)))
+
+
+class _Seconds(click.ParamType):
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            return seconds_of(str(value))
+        except ValueError:
+            self.fail(f"{value!r} is not a time: give seconds (12.5) or h:mm:ss (0:01:02.5)", param, ctx)
+
+
+SECONDS = _Seconds()
+DEVICE = click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda", "mps"]),
+    default="auto",
+    show_default=True,
+    help="Where the networks run.",
+)
+
+
+def backend(default: str) -> Callable[[Any], Any]:
+    """The option --backend."""
+    return click.option(
+        "--backend",
+        type=click.Choice(["auto", "torch", "onnx", "openvino"]),
+        default=default,
+        show_default=True,
+        help="What computes the swap: auto is the fastest that is installed, PyTorch on a GPU.",
+    )
+
+
+BACKEND = backend("auto")
+COMPUTE = stack(
+    DEVICE,
+    click.option(
+        "--batch-size", type=click.IntRange(1, 256), default=4, show_default=True, help="Faces a network call."
+    ),
+    click.option("--threads", type=click.IntRange(0, 256), default=0, help="CPU threads.  [default: all cores]"),
+)

@@ -11,22 +11,33 @@ import click
 from fsvideo.cli.common import FILE, errors
 from fsvideo.types import FsvideoError
 
+_ALTERED, _SILENT = 3, 4
+
 
 @click.command()
 @click.argument("file", type=FILE)
-def verify(file: Path) -> None:
-    """Show what FILE says about how it was made.
+@click.option("--trust", type=FILE, metavar="FILE.pem", help="Certificates to trust, those of issuers or of signers.")
+@click.option("--json", "as_json", is_flag=True, help="Print a machine-readable result to stdout.")
+def verify(file: Path, trust: Path | None, as_json: bool) -> None:
+    """Show what FILE says about how it was made, whichever tool wrote it. Nothing is asked of the network.
 
     Marks can be removed: a file that says nothing may be edited all the same.
+
+    \b
+    Exit codes: 0 it says something, and a manifest in it holds
+                1 it cannot be read     3 its manifest does not hold: altered or invalid
+                2 wrong usage           4 it says nothing
     """
     with errors() as terminal:
-        from fsvideo.media.provenance import read_tags
+        from fsvideo.media.certificate import trusted
+        from fsvideo.media.provenance import examine
+        from fsvideo.summary import statement_rows
 
-        tags = read_tags(file)
-        said = {key: tags[key] for key in ("synthetic_media", "comment", "description") if key in tags}
-        if not any("fsvideo" in value for value in said.values()):
-            raise FsvideoError(f"{file}: carries no mark of fsvideo", "a mark can be removed, so this proves nothing")
-        terminal.table(list(said.items()))
+        statement = examine(file, trusted(trust) if trust is not None else "")
+        terminal.table(statement_rows(statement))
+        if as_json:
+            click.echo(json.dumps(statement.as_dict()))
+        sys.exit({"altered": _ALTERED, "invalid": _ALTERED, "nothing": _SILENT}.get(statement.state, 0))
 
 
 @click.command()
@@ -34,6 +45,8 @@ def verify(file: Path) -> None:
 def doctor(as_json: bool) -> None:
     """Say what is installed, what works here, and what is missing."""
     with errors() as terminal:
+        from rich.markup import escape
+
         from fsvideo.doctor import checks
 
         rows = checks()
@@ -42,7 +55,8 @@ def doctor(as_json: bool) -> None:
         else:
             for row in rows:
                 mark = "[green]ok[/]     " if row.ok else "[red]missing[/]"
-                terminal.print(f"{mark} {row.name:<16} {row.found}" + (f"\n        {row.hint}" if row.hint else ""))
+                hint = f"\n        {row.hint}" if row.hint else ""
+                terminal.print(f"{mark} {escape(f'{row.name:<16} {row.found}{hint}')}")
         if not all(r.ok or r.optional for r in rows):
             sys.exit(1)
 

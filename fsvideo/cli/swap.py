@@ -2,49 +2,60 @@
 
 from __future__ import annotations
 
-import json
-import os
 import sys
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from fsvideo.cli.common import FILE, errors, stack
-from fsvideo.types import FsvideoError, SwapOptions
-
-if TYPE_CHECKING:
-    from fsvideo.console import Terminal
+from fsvideo.cli.batch import run_jobs
+from fsvideo.cli.common import BACKEND, COMPUTE, FILE, SECONDS, errors, stack
+from fsvideo.cli.jobs import jobs_of, read_jobs
+from fsvideo.cli.look import LOOK, take_look
+from fsvideo.cli.settings import CONFIG, MODE, Command, used
+from fsvideo.options import Part, Region, SwapOptions
 
 ENCODERS = ("x264", "x265", "vp9", "av1", "prores", "ffv1")
 
 
-class _Seconds(click.ParamType):
-    """``12.5``, ``1:02.5`` or ``0:01:02.5``."""
+class _Map(click.ParamType):
+    """``SOURCE=REFERENCE``, two files; either name may hold an equals sign."""
 
-    name = "time"
+    name = "map"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        if isinstance(value, float):
-            return value
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[Path, Path]:
+        pieces = str(value).split("=")
+        pairs = [("=".join(pieces[:at]), "=".join(pieces[at:])) for at in range(1, len(pieces))]
+        for source, reference in pairs:
+            if source and reference and Path(source).exists() and Path(reference).exists():
+                return Path(source), Path(reference)
+        if len(pairs) == 1 and all(pairs[0]):
+            gone = next(name for name in pairs[0] if not Path(name).exists())
+            self.fail(f"there is no {gone}", param, ctx)
+        self.fail(f"{value!r} is not SOURCE=REFERENCE, two files that exist", param, ctx)
+
+
+class _Region(click.ParamType):
+    """``X,Y,W,H`` in parts of the frame."""
+
+    name = "region"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Region:
         try:
-            parts = [float(p) for p in str(value).split(":")]
-        except ValueError:
-            parts = []
-        if not 1 <= len(parts) <= 3 or any(p < 0 for p in parts):
-            self.fail(f"{value!r} is not a time: give seconds (12.5) or h:mm:ss (0:01:02.5)", param, ctx)
-        return sum(p * 60**k for k, p in enumerate(reversed(parts)))
+            return Region(*(float(part) for part in str(value).split(",")))
+        except (TypeError, ValueError):
+            self.fail(
+                f"{value!r} is not X,Y,W,H in parts of the frame, such as 0.5,0,0.5,1 for its right half", param, ctx
+            )
 
 
-@click.command(short_help="Swap a face in videos, images or folders of images.")
+@click.command(cls=Command, short_help="Swap a face in videos, images or folders of images.")
 @stack(
     click.option(
         "--source",
         "sources",
         type=FILE,
         multiple=True,
-        required=True,
         metavar="FACE",
         help="Photo, clip or folder that shows the face to put in; repeat it to average several of one person.",
     ),
@@ -53,15 +64,21 @@ class _Seconds(click.ParamType):
         "inputs",
         type=FILE,
         multiple=True,
-        required=True,
         metavar="PATH",
-        help="Video, image or folder of images to edit; repeatable.",
+        help="Video, image, folder of images (one clip) or folder of videos (each of them) to edit; repeatable.",
     ),
     click.option(
         "--output",
         type=FILE,
         metavar="PATH",
         help="Result; a folder for several inputs.  [default: INPUT-swapped.EXT beside the input]",
+    ),
+    click.option(
+        "--jobs",
+        "job_list",
+        type=FILE,
+        metavar="FILE.csv",
+        help="In place of --source, --input and --output: a table with a job on each line, see above.",
     ),
     click.option(
         "--faces",
@@ -74,9 +91,31 @@ class _Seconds(click.ParamType):
         "--reference", type=FILE, metavar="IMAGE", help="Picture of the person to swap, for --faces reference."
     ),
     click.option(
-        "--start", type=_Seconds(), metavar="TIME", help="Begin here (seconds or h:mm:ss); the output begins here too."
+        "--people",
+        type=FILE,
+        metavar="FILE.toml",
+        help="Whom to swap with whose face, as `fsvideo faces` lists the people of a clip; in place of --source.",
     ),
-    click.option("--end", type=_Seconds(), metavar="TIME", help="End here."),
+    click.option(
+        "--map",
+        "pairs",
+        type=_Map(),
+        multiple=True,
+        metavar="SOURCE=REFERENCE",
+        help="Put the face of SOURCE on the person that the picture REFERENCE shows; repeatable, in place of --source.",
+    ),
+    click.option(
+        "--region",
+        type=_Region(),
+        metavar="X,Y,W,H",
+        help="Only faces whose middle is in this part of the frame: left, top, width and height, each 0 to 1.",
+    ),
+    click.option(
+        "--start", type=SECONDS, metavar="TIME", help="Begin here (seconds or h:mm:ss); the output begins here too."
+    ),
+    click.option("--end", type=SECONDS, metavar="TIME", help="End here."),
+    CONFIG,
+    MODE,
     click.option("--model", default="compact", show_default=True, metavar="NAME|FILE", help="Weights of the swapper."),
     click.option(
         "--refine/--no-refine",
@@ -85,33 +124,28 @@ class _Seconds(click.ParamType):
         help="Repair occlusions with HEAR-Net, where the model has one.",
     ),
     click.option(
-        "--mask",
-        type=click.Choice(["outline", "ellipse"]),
-        default="outline",
+        "--refine-strength",
+        type=click.FloatRange(0, 1),
+        default=1.0,
         show_default=True,
-        help="Shape of the swapped region.",
+        help="How much of HEAR-Net's repair is taken.",
     ),
     click.option(
-        "--feather",
-        type=click.FloatRange(0, 0.5),
-        default=0.15,
+        "--detect-size",
+        type=click.IntRange(320, 3840),
+        default=1280,
         show_default=True,
-        help="Width of the mask's soft edge, in parts of the face's width.",
+        metavar="PIXELS",
+        help="Faces are looked for in pictures reduced to this longer side: more finds smaller ones, and takes longer.",
     ),
+    LOOK,
     click.option(
         "--smooth",
         type=click.FloatRange(0, 5),
         default=0.5,
         show_default=True,
         metavar="SECONDS",
-        help="Steady points, mask and colour over this time; 0: off.",
-    ),
-    click.option(
-        "--color",
-        type=click.Choice(["match", "keep"]),
-        default="match",
-        show_default=True,
-        help="Match the face's colour to the footage, or keep the network's.",
+        help="Steady points, mask, colour and sharpness over this time; 0: off.",
     ),
     click.option(
         "--encoder",
@@ -124,7 +158,11 @@ class _Seconds(click.ParamType):
         metavar="N",
         help="The encoder's own scale (crf for x264, lower is better).  [default: visually lossless]",
     ),
-    click.option("--preset", metavar="NAME", help="The encoder's speed preset (x264: ultrafast to veryslow)."),
+    click.option(
+        "--preset",
+        metavar="NAME",
+        help="The encoder's speed preset (x264: ultrafast to veryslow); veryfast, medium and slow go for all.",
+    ),
     click.option(
         "--audio",
         type=click.Choice(["copy", "none"]),
@@ -132,23 +170,31 @@ class _Seconds(click.ParamType):
         show_default=True,
         help="Copy the sound bit for bit, or leave it out.",
     ),
+    COMPUTE,
+    BACKEND,
     click.option(
-        "--device",
-        type=click.Choice(["auto", "cpu", "cuda", "mps"]),
-        default="auto",
+        "--report",
+        type=FILE,
+        metavar="FILE",
+        help="Write what happened to every frame: .html is a page with pictures and plots, .json is data.",
+    ),
+    click.option("--compare", type=FILE, metavar="FILE", help="Also make a reel of input and output together."),
+    click.option(
+        "--compare-layout",
+        type=click.Choice(["side", "wipe", "stack"]),
+        default="side",
         show_default=True,
-        help="Where the network runs.",
+        help="How --compare shows them: before left and after right, an edge that sweeps from one to the other, or "
+        "before above after.",
     ),
-    click.option(
-        "--batch-size", type=click.IntRange(1, 256), default=8, show_default=True, help="Faces a network call."
-    ),
-    click.option("--threads", type=click.IntRange(0, 256), default=0, help="CPU threads.  [default: all cores]"),
-    click.option("--report", type=FILE, metavar="FILE.json", help="Write what happened to every frame."),
-    click.option("--compare", type=FILE, metavar="FILE", help="Also make a reel of input and output side by side."),
     click.option(
         "--preview", type=FILE, metavar="FILE.png", help="Make only a sheet of frames, before and after, and no video."
     ),
-    click.option("--dry-run", is_flag=True, help="Find the faces, say what would be done, write nothing."),
+    click.option(
+        "--dry-run",
+        is_flag=True,
+        help="Find the faces, try a few frames, say what would be done and how long it would take; write nothing.",
+    ),
     click.option(
         "--no-face",
         type=click.Choice(["copy", "fail"]),
@@ -156,8 +202,37 @@ class _Seconds(click.ParamType):
         show_default=True,
         help="When nobody is found in the input: copy it, or fail.",
     ),
+    click.option(
+        "--provenance",
+        type=click.Choice(["c2pa", "metadata"]),
+        default="c2pa",
+        show_default=True,
+        help="How the output says that it is AI-edited: a signed manifest where it can hold one, or tags only.",
+    ),
+    click.option(
+        "--certificate",
+        type=FILE,
+        metavar="FILE.pem",
+        help="Sign the manifest with this.  [default: one made on first use]",
+    ),
+    click.option("--key", type=FILE, metavar="FILE.pem", help="The private key of --certificate."),
+    click.option("--resume", is_flag=True, help="Go on from what a run that broke off has finished."),
+    click.option(
+        "--segment",
+        type=click.FloatRange(0.1),
+        default=10,
+        show_default=True,
+        metavar="SECONDS",
+        help="Footage between two points from which --resume can go on.",
+    ),
     click.option("--overwrite", is_flag=True, help="Replace outputs that exist."),
     click.option("--keep-going", is_flag=True, help="Skip damaged parts of an input instead of failing."),
+    click.option(
+        "--no-limits",
+        is_flag=True,
+        help="Take an --input however large it claims to be.  [default: images up to 134, videos up to 67 megapixels; "
+        "24 hours; 64 streams]",
+    ),
     click.option("--quiet", is_flag=True, help="Say nothing but errors."),
     click.option("--json", "as_json", is_flag=True, help="Print one machine-readable result to stdout."),
 )
@@ -165,70 +240,70 @@ def swap(
     sources: tuple[Path, ...],
     inputs: tuple[Path, ...],
     output: Path | None,
+    people: Path | None,
+    pairs: tuple[tuple[Path, Path], ...],
+    job_list: Path | None,
     dry_run: bool,
     quiet: bool,
     as_json: bool,
     **rest: Any,
 ) -> None:
-    """Put the face of --source on a person in --input.
+    """Put the face of --source on a person in --input, or with --people or --map several faces on several people.
 
     \b
     fsvideo swap --source face.jpg --input clip.mp4
     fsvideo swap --source a.jpg --source b.jpg --input clip.mp4 --output out.mp4 --compare reel.mp4
+    fsvideo swap --map ann.jpg=she.png --map bob.jpg=he.png --input clip.mp4
+    fsvideo swap --people people.toml --input clip.mp4
+    fsvideo swap --source face.jpg --input clips/ --output swapped/ --resume
+    fsvideo swap --jobs jobs.csv --resume
+
+    Many inputs are done one after the other; those that fail are listed at the end, with exit code 1, and --resume
+    leaves out what is finished. The first line of a --jobs file names its columns: source (several between
+    semicolons) and input are needed; output, reference, start and end may follow, or be empty. Paths are relative to
+    the file, and a wrong line is named before any work begins. All other options hold for every job.
     """
+    given = [name for name, value in (("source", sources), ("map", pairs), ("people", people)) if value]
+    if job_list is not None and (given or inputs or output is not None):
+        raise click.UsageError("--jobs stands in place of --source, --map, --people, --input and --output")
+    if job_list is None and (len(given) != 1 or not inputs):
+        raise click.UsageError(
+            "--source FACE and --input PATH are needed; --map, --people or --jobs may stand in place of --source"
+            if len(given) < 2
+            else "give one of --source, --map and --people, not several"
+        )
+    if given and not sources and (rest["faces"] != "largest" or rest["reference"] is not None):
+        raise click.UsageError(f"--faces and --reference go with --source: --{given[0]} names the people itself")
+    if len({reference for _, reference in pairs}) < len(pairs):
+        raise click.UsageError("two --map name the same REFERENCE")
     single = [rest[name] for name in ("report", "compare", "preview")]
-    if len(inputs) > 1 and any(single):
+    if (len(inputs) > 1 or job_list is not None) and any(single):
         raise click.UsageError("--report, --compare and --preview go with one --input")
-    if rest["faces"] == "reference" and rest["reference"] is None:
+    if rest["faces"] == "reference" and rest["reference"] is None and job_list is None:
         raise click.UsageError("--faces reference needs --reference IMAGE")
     if rest["reference"] is not None and rest["faces"] != "reference":
         raise click.UsageError("--reference goes with --faces reference")
+    if (rest["certificate"] is None) != (rest["key"] is None):
+        raise click.UsageError("--certificate and --key go together")
+    if rest["certificate"] is not None and rest["provenance"] == "metadata":
+        raise click.UsageError("--certificate goes with --provenance c2pa")
     if rest["start"] is not None and rest["end"] is not None and rest["end"] <= rest["start"]:
         raise click.UsageError("--end must come after --start")
+    look = take_look(rest)
     with errors(quiet) as terminal:
-        from fsvideo.pipeline import default_output
+        for path in used(click.get_current_context()):
+            terminal.note(f"settings from {path}")
+        from fsvideo.people_file import read
 
-        if len(inputs) > 1 and output is not None and not output.is_dir():
-            raise FsvideoError(f"{output}: not a folder", "several inputs need an existing folder as --output")
-        jobs = []
-        for path in inputs:
-            place = default_output(path) if output is None else output / path.name if len(inputs) > 1 else output
-            jobs.append(SwapOptions(source=sources, input=path, output=place, **rest))
-        if not _run(jobs, dry_run, as_json, terminal):
+        parts = tuple(Part(str(reference), (source,), (reference,), look=look) for source, reference in pairs)
+        if people is not None:
+            parts = read(people, look)
+        if job_list is not None:
+            jobs = read_jobs(job_list, SwapOptions((), Path(), Path(), look=look, **rest))
+        else:
+            jobs = jobs_of(sources, inputs, output, terminal, parts=parts, look=look, **rest)
+        listed = job_list is not None or len(jobs) > 1 or jobs[0].input != inputs[0]
+        if listed and any(single):
+            raise click.UsageError("--report, --compare and --preview go with one input")
+        if not run_jobs(jobs, listed, dry_run, as_json, terminal):
             sys.exit(1)
-
-
-def _run(jobs: list[SwapOptions], dry_run: bool, as_json: bool, terminal: Terminal) -> bool:
-    """Run every job on one loaded swapper; a failed one is reported and the rest go on. True if all went well."""
-    import torch
-
-    from fsvideo.pipeline import check_input
-    from fsvideo.pipeline import swap as run
-    from fsvideo.summary import as_dict, found_rows, made_rows
-    from fsvideo.swapper import load_swapper, pick_device
-
-    threads = jobs[0].threads or os.cpu_count() or 1
-    torch.set_num_threads(threads)
-    if len(jobs) == 1:
-        check_input(jobs[0].input)  # before the networks are loaded
-    swapper = load_swapper(jobs[0].model, jobs[0].refine, pick_device(jobs[0].device))
-    results, failed = [], 0
-    for options in jobs:
-        options = replace(options, threads=threads)
-        try:
-            terminal.print(f"[bold]{options.input.name}[/]")
-            with terminal.live():
-                result = run(options, swapper, terminal, write=not dry_run)
-            terminal.table(found_rows(result) + made_rows(result, options, dry_run))
-            results.append(as_dict(result))
-        except FsvideoError as error:
-            if len(jobs) == 1:
-                raise
-            failed += 1
-            terminal.error(error)
-            results.append({"input": str(options.input), "error": str(error), "hint": error.hint})
-    if failed:
-        terminal.print(f"{len(jobs) - failed} of {len(jobs)} done, {failed} failed")
-    if as_json:
-        click.echo(json.dumps(results[0] if len(jobs) == 1 else results))
-    return not failed

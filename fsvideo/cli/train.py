@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
-from fsvideo.cli.common import FILE, errors, stack
+from fsvideo.cli.common import DEVICE, FILE, errors, stack
 
-DEVICE = click.option(
-    "--device",
-    type=click.Choice(["auto", "cpu", "cuda", "mps"]),
-    default="auto",
-    show_default=True,
-    help="Where to compute.",
-)
 RUN = stack(
     click.option("--data", type=FILE, required=True, metavar="DIR", help="Crops, as `fsvideo align` makes them."),
     click.option("--output", type=FILE, metavar="RUN", help="The run's folder.  [default: runs/NETWORK-DATE]"),
@@ -35,9 +28,18 @@ RUN = stack(
 )
 @click.option("--output", type=FILE, required=True, metavar="DIR", help="Where the crops go.")
 @click.option("--size", type=click.IntRange(64, 512), default=256, show_default=True, help="Side of the crops, pixels.")
+@click.option(
+    "--faces",
+    type=click.Choice(["largest", "all"]),
+    default="largest",
+    show_default=True,
+    help="Whose faces to take from a picture of several people.",
+)
 @click.option("--workers", type=click.IntRange(0, 256), default=0, help="Processes.  [default: all cores]")
 @DEVICE
-def align(inputs: tuple[Path, ...], output: Path, size: int, workers: int, device: str) -> None:
+def align(
+    inputs: tuple[Path, ...], output: Path, size: int, faces: Literal["largest", "all"], workers: int, device: str
+) -> None:
     """Cut aligned training crops out of photos, folders and videos.
 
     A stopped run goes on where it was when the same command is given again.
@@ -46,8 +48,8 @@ def align(inputs: tuple[Path, ...], output: Path, size: int, workers: int, devic
         from fsvideo.train.commands import AlignOptions, align_command
 
         with terminal.live("photos"):
-            result = align_command(AlignOptions(inputs, output, size, workers, device), terminal)
-        rows = [("kept", f"{result.kept} crops in {result.output}")]
+            result = align_command(AlignOptions(inputs, output, size, faces, workers, device), terminal)
+        rows = [("kept", f"{result.kept} crops in {result.output}"), ("to look at", str(result.output / "sheet.png"))]
         rows += [("left out", f"{count} {reason}") for reason, count in sorted(result.left_out.items())]
         terminal.table(rows)
 
@@ -60,35 +62,50 @@ def train() -> None:
 @train.command()
 @RUN
 @click.option("--size", type=click.Choice(["64", "128", "256", "512"]), help="Side of the crops to learn on, pixels.")
-@click.option("--init", type=FILE, metavar="FILE", help="Start from these weights, grown to --size.")
-def aei(size: str | None, init: Path | None, **run: Any) -> None:
+@click.option(
+    "--init",
+    type=FILE,
+    metavar="FILE",
+    help="Start from these weights, grown to --size; at the same size with the discriminators that lie beside them.",
+)
+@click.option(
+    "--losses",
+    type=click.Choice(["shipped", "brief", "paper"]),
+    default="shipped",
+    show_default=True,
+    help="Loss weights: the shipped model's; attributes, identity, reconstruction 10, 10, 5; the paper's 10, 5, 10.",
+)
+def aei(size: str | None, init: Path | None, losses: str, **run: Any) -> None:
     """Train AEI-Net, which makes the swap.
 
     \b
     fsvideo train aei --data crops --output runs/a64 --max-minutes 90
     fsvideo train aei --data crops --output runs/a128 --init runs/a64/aei.safetensors --size 128
     """
-    _train("aei", run, {"size": int(size) if size else None}, init=init)
+    _train("aei", run, {"size": int(size) if size else None}, init=init, losses=losses)
 
 
 @train.command()
 @RUN
 @click.option("--aei", default="compact", show_default=True, metavar="NAME|FILE", help="The AEI-Net to repair.")
+@click.option("--init", type=FILE, metavar="FILE", help="Start from this HEAR-Net, whose AEI-Net may be another.")
 @click.option("--occluders", type=FILE, metavar="DIR", help="PNG cut-outs with alpha, used beside the drawn occluders.")
-def hear(aei: str, occluders: Path | None, **run: Any) -> None:
+def hear(aei: str, init: Path | None, occluders: Path | None, **run: Any) -> None:
     """Train HEAR-Net, which repairs what AEI-Net got wrong, behind a frozen AEI-Net."""
-    _train("hear", run, {}, aei=aei, occluders=occluders)
+    _train("hear", run, {}, aei=aei, init=init, occluders=occluders)
 
 
 def _train(network: str, run: dict[str, Any], changes: dict[str, Any], **more: Any) -> None:
     with errors() as terminal:
+        from fsvideo import heap
         from fsvideo.train.commands import TrainOptions, train_aei_command, train_hear_command
 
+        heap.keep()
         for name in ("preset", "steps", "max_minutes"):
             changes[name] = run.pop(name)
         given = {name: value for name, value in changes.items() if value is not None}
         command = {"aei": train_aei_command, "hear": train_hear_command}[network]
-        with terminal.live("steps"):
+        with terminal.live("samples"):
             result = command(TrainOptions(**run, **more, changes=given), terminal)
         terminal.table(
             [

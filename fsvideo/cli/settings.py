@@ -1,0 +1,123 @@
+"""Where options come from that are not on the command line: environment, config files, modes.
+
+Command line, environment (FSVIDEO_SWAP_MASK), --config, the user's own config file, mode, default: the first that has a
+value gives it. The last three before the defaults are click's ``default_map``, filled while options are parsed.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+import tomllib
+from click.core import ParameterSource
+
+from fsvideo.cli.common import FILE, errors
+from fsvideo.types import FsvideoError
+
+MODES: dict[str, dict[str, Any]] = {
+    "fast": {"preset": "veryfast", "detect-size": 960, "refine": False},
+    "balanced": {},
+    "best": {"preset": "slow", "detect-size": 1920},
+}
+_USED = f"{__name__}.used"
+
+
+def user_config() -> Path:
+    """The config file that is read when it exists."""
+    return Path(click.get_app_dir("fsvideo")) / "config.toml"
+
+
+def used(ctx: click.Context) -> list[Path]:
+    """The config files that were read."""
+    return list(ctx.meta.get(_USED, []))
+
+
+class Command(click.Command):
+    """A command that says of a wrong value where it came from, if it was not typed."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except click.BadParameter as error:
+            name = error.param.name if error.param is not None else None
+            source = ctx.get_parameter_source(name) if name else None
+            if source is ParameterSource.ENVIRONMENT:
+                origin = f"the environment: {ctx.auto_envvar_prefix}_{str(name).upper()}"
+            elif source is ParameterSource.DEFAULT_MAP:
+                origin = ", ".join(map(str, used(ctx)))
+            else:
+                raise
+            raise click.BadParameter(f"{error.message} (from {origin})", error.ctx, error.param) from None
+
+
+def _read_configs(ctx: click.Context, param: click.Parameter, given: Path | None) -> None:
+    files = [path for path in (user_config(), given) if path is not None and (path == given or path.is_file())]
+    if ctx.resilient_parsing or not files:
+        return
+    with errors():
+        for path in files:  # later ones win
+            ctx.default_map = {**(ctx.default_map or {}), **_named(ctx.command, _load(path), str(path))}
+    ctx.meta[_USED] = files
+
+
+def _take_mode(ctx: click.Context, param: click.Parameter, mode: str) -> None:
+    ctx.default_map = {**_named(ctx.command, MODES[mode], "mode"), **(ctx.default_map or {})}
+
+
+def _as_options(values: dict[str, Any]) -> str:
+    words = [f"--{'' if v else 'no-'}{k}" if isinstance(v, bool) else f"--{k} {v}" for k, v in values.items()]
+    return " ".join(words)
+
+
+# Both come before other options. Whichever of the two is first: a config wins over a mode.
+CONFIG = click.option(
+    "--config",
+    type=FILE,
+    metavar="FILE.toml",
+    is_eager=True,
+    expose_value=False,
+    callback=_read_configs,
+    help="Options from a file, by their long names: keep = ['mouth']. The user's own config.toml is read too, where "
+    "there is one (~/.config/fsvideo on Linux), and environment variables such as FSVIDEO_SWAP_MASK. The command line "
+    "wins over the environment, that over --config, that over the user's.",
+)
+MODE = click.option(
+    "--mode",
+    type=click.Choice(list(MODES)),
+    default="balanced",
+    show_default=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_take_mode,
+    help="Time against quality: fast stands for "
+    + "; best for ".join(_as_options(MODES[mode]) for mode in ("fast", "best"))
+    + ". What is given by itself wins.",
+)
+
+
+def _load(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise FsvideoError(f"{path}: {error.strerror}", "give a file that can be read") from error
+    except ValueError as error:  # not TOML, or not text
+        raise FsvideoError(f"{path}: not a TOML file ({error})", 'write lines such as mask = "ellipse"') from error
+
+
+def _named(command: click.Command, options: dict[str, Any], origin: str) -> dict[str, Any]:
+    """Values by click's names of their options. Raises FsvideoError for an option that there is not."""
+    names = {
+        flag[2:]: param.name
+        for param in command.params
+        if isinstance(param, click.Option) and param.name not in ("config", "help")
+        for flag in param.opts
+        if flag.startswith("--")
+    }
+    unknown = [key for key in options if key not in names]
+    if unknown:
+        raise FsvideoError(
+            f"{origin}: there is no option {', '.join(unknown)}", "keys are long names of options of `fsvideo swap`"
+        )
+    return {str(names[key]): value for key, value in options.items()}

@@ -1,0 +1,98 @@
+"""The networks, read from weights and ready to work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from fsvideo import weights
+from fsvideo.faces.detect import FaceFinder
+from fsvideo.models import hear
+from fsvideo.models.expression import Blendshapes
+from fsvideo.models.identity import IDENTITY_ENCODERS, IdentityEncoder
+from fsvideo.models.landmarks import FaceMesh
+from fsvideo.types import CropSpec, FsvideoError, WeightsError
+
+Net = TypeVar("Net", bound=nn.Module)
+
+
+def pick_device(name: str) -> torch.device:
+    """``auto`` takes CUDA, then MPS, then the CPU. Raises FsvideoError for a device that is not there."""
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name == "auto":
+        name = next(d for d in ("cuda", "mps", "cpu") if there[d])
+    if not there.get(name, False):
+        found = ", ".join(d for d, ok in there.items() if ok)
+        raise FsvideoError(f"no {name} device here", f"found: {found}; leave out --device to take the best of them")
+    return torch.device(name)
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether products of bfloat16 matrices have instructions of their own there."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    found = torch.cpu.get_capabilities() if device.type == "cpu" else {}
+    return any(bool(found.get(name)) for name in ("amx_bf16", "avx512_bf16", "bf16"))
+
+
+def load_encoder(name: str = "identity") -> IdentityEncoder:
+    """The shipped identity encoder, or another one that ships (``second``, ``third``: for training)."""
+    checkpoint = weights.load(name, "identity")
+    encoder = IDENTITY_ENCODERS[checkpoint.meta["name"]]()
+    encoder.load_state_dict(checkpoint.tensors)
+    return encoder.eval()
+
+
+def load_mesh() -> FaceMesh:
+    """The shipped landmark network in PyTorch, frozen: for training."""
+    mesh = FaceMesh()
+    mesh.load_state_dict(weights.load("mesh", "landmarks").tensors)
+    return mesh
+
+
+def load_blendshapes() -> Blendshapes:
+    """The shipped expression network in PyTorch, frozen: for training."""
+    net = Blendshapes()
+    net.load_state_dict(weights.load("expression", "expression").tensors)
+    return net
+
+
+def load_finder(blendshapes: bool = False) -> FaceFinder:
+    """The face finder with the weights that ship. Raises FsvideoError where a system library is missing."""
+    models = weights.read_bytes("detector"), weights.read_bytes("landmarker")
+    try:
+        return FaceFinder(*models, blendshapes=blendshapes)
+    except (OSError, ImportError) as error:  # mediapipe loads the system's EGL and GLES when it starts
+        raise FsvideoError(f"the face landmarker cannot start: {error}", "fsvideo doctor says why") from error
+
+
+def load_hear(name: str, spec: CropSpec) -> hear.HEARNet:
+    """A HEAR-Net that ships, or of a file, for such crops. Raises WeightsError where it is none."""
+    checkpoint = weights.load(name, "hear")
+    try:
+        sizes = hear.HEARConfig.from_json(checkpoint.meta["config"])
+        net = filled(lambda: hear.HEARNet(sizes), checkpoint.tensors)
+        fits = CropSpec.from_json(checkpoint.meta["crop"]) == spec
+    except (KeyError, ValueError, RuntimeError, TypeError) as error:
+        raise WeightsError(
+            f"{checkpoint.path}: its tensors do not fit a HEAR-Net of the sizes it states",
+            "take a file that `fsvideo train hear` wrote, or swap with --no-refine",
+        ) from error
+    if not fits:
+        raise WeightsError(f"{checkpoint.path}: made for other crops than the AEI-Net", "swap with --no-refine")
+    return net
+
+
+def filled(make: Callable[[], Net], tensors: Mapping[str, Tensor]) -> Net:
+    """The network with these tensors; tried first without taking memory, as a file may state any sizes.
+
+    Raises RuntimeError where they do not fit.
+    """
+    with torch.device("meta"):
+        make().load_state_dict(tensors, assign=True)
+    net = make()
+    net.load_state_dict(tensors)
+    return net

@@ -1,0 +1,158 @@
+"""Swap pictures one by one as they come: single ones, and streams of which only the past is known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from fsvideo.casting import embedding_spec, identify
+from fsvideo.faces.align import FEATURE_POINTS, OUTLINE, crop
+from fsvideo.faces.causal import CausalFollower
+from fsvideo.faces.detect import FaceFinder
+from fsvideo.faces.people import SAME_PERSON
+from fsvideo.faces.smooth import fade
+from fsvideo.options import SwapOptions
+from fsvideo.render import Job, Painter, cut_faces, swap_faces
+from fsvideo.swapper import Swapper
+from fsvideo.types import Array, ColorTags, Face, FaceError, Frame, Image, MediaInfo, Track
+
+_NOBODY = np.zeros(0, np.float32)
+
+
+class Stage:
+    """Everything that a swap needs, loaded: whose face, the finder, the networks, the look.
+
+    Of ``options`` it takes ``source``, ``faces``, ``reference``, ``look``, ``smooth`` and ``batch_size``.
+    Raises FaceError where a source or the reference cannot serve.
+    """
+
+    def __init__(self, options: SwapOptions, finder: FaceFinder, swapper: Swapper) -> None:
+        self.options, self.finder, self.swapper = options, finder, swapper
+        self.wanted: Array | None = None
+        if options.faces == "reference":
+            if options.reference is None:
+                raise FaceError("--faces reference needs a picture of the person", "add --reference IMAGE")
+            self.wanted = identify(finder, swapper, [options.reference]).embedding
+        self.identity = identify(finder, swapper, options.source)
+        self.asks_who = self.wanted is not None or options.look.strength != 1
+
+    def embed(self, crops: Sequence[Image]) -> Array:
+        """(N, D) embeddings of crops."""
+        return self.swapper.embed(np.stack(crops))
+
+    def single(self, frame: Frame, info: MediaInfo, rgb: Image) -> tuple[Frame, int]:
+        """A picture by itself and how many faces were swapped in it. ``rgb``: what it shows, in display pixels."""
+        faces = self.finder.find(rgb, thorough=True)
+        if self.wanted is None and self.options.faces == "largest":
+            faces = faces[:1]
+        who = [_NOBODY] * len(faces)
+        if self.asks_who and faces:
+            spec = embedding_spec(self.swapper)
+            who = list(self.embed([crop(rgb, face.points, spec).rgb for face in faces]))
+        tracks = [
+            _track(number, frame.index, face, who=one)
+            for number, (face, one) in enumerate(zip(faces, who, strict=True))
+            if self.wanted is None or float(one @ self.wanted) > SAME_PERSON
+        ]
+        return self.paint(frame, info, [(track, float(fade(track, [0.0])[0])) for track in tracks], None)
+
+    def paint(
+        self, frame: Frame, info: MediaInfo, shown: list[tuple[Track, float]], painter: Painter | None
+    ) -> tuple[Frame, int]:
+        """The frame with these faces swapped, each as opaque as is said, and how many were."""
+        jobs = [
+            Job(track, np.array([opacity], np.float32), self.identity, self.options.look) for track, opacity in shown
+        ]
+        tasks = cut_faces([frame], info, jobs, self.swapper.spec)
+        (task,) = swap_faces(tasks, self.swapper, self.options.batch_size)
+        return (painter or Painter(info, self.options)).paint(task), len(task.faces)
+
+
+class Stream:
+    """A stage with a memory: give it every frame of one stream in order."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        ask = stage.embed if stage.asks_who else None
+        self._follower = CausalFollower(
+            stage.finder, stage.options.smooth, ask, embedding_spec(stage.swapper) if ask else None
+        )
+        self._painter: Painter | None = None
+
+    def update(self, frame: Frame, info: MediaInfo, rgb: Image) -> tuple[Frame, int]:
+        """The next frame, swapped, and how many faces in it. ``rgb``: what it shows, in display pixels or reduced.
+
+        ``info`` is the same for all frames; ``frame.pts`` rises.
+        """
+        self._painter = self._painter or Painter(info, self._stage.options)
+        present = self._follower.update(rgb, float(frame.pts * info.time_base))
+        if self._stage.wanted is not None:
+            wanted = self._stage.wanted
+            present = [p for p in present if p.embedding is not None and float(p.embedding @ wanted) > SAME_PERSON]
+        elif self._stage.options.faces == "largest":
+            present = sorted(present, key=lambda p: -p.presence)[:1]
+        factor = np.array([info.display_width / rgb.shape[1], info.display_height / rgb.shape[0]], np.float32)
+        shown = []
+        for one in present:
+            moved = one.points.mean(0) - one.face.points.mean(0)  # since it was last found
+            own = one.face.landmarks[list(FEATURE_POINTS)] + moved
+            points, outline, features = ((part + 0.5) * factor - 0.5 for part in (one.points, one.outline, own))
+            track = _track(one.id, frame.index, one.face, points, outline, features, one.embedding)
+            shown.append((track, one.opacity))
+        gone = self._painter.past.keys() - {one.id for one in present}
+        for number in gone:
+            del self._painter.past[number]
+        return self._stage.paint(frame, info, shown, self._painter)
+
+
+def _track(
+    number: int,
+    index: int,
+    face: Face,
+    points: Array | None = None,
+    outline: Array | None = None,
+    features: Array | None = None,
+    who: Array | None = None,
+) -> Track:
+    """A face in one frame as a track of one row; what is not given is the face's own."""
+    points = face.points if points is None else points
+    outline = face.landmarks[list(OUTLINE)] if outline is None else outline
+    features = face.landmarks[list(FEATURE_POINTS)] if features is None else features
+    score, who = np.array([face.score], np.float32), _NOBODY if who is None else who
+    return Track(number, index, points[None], outline[None], face.pose[None], score, who, features=features[None])
+
+
+TICK = Fraction(1, 1_000_000)
+
+
+def of_rgb(rgb: Image) -> MediaInfo:
+    """What a bare RGB picture (H, W, 3) is, as an input."""
+    height, width = rgb.shape[:2]
+    return MediaInfo(
+        path=Path("picture"),
+        kind="image",
+        width=width,
+        height=height,
+        pix_fmt="gbrp",
+        codec="rawvideo",
+        rate=None,
+        time_base=TICK,
+        color=ColorTags(matrix=0, range=2),
+        display_width=width,
+        display_height=height,
+    )
+
+
+def frame_of(rgb: Image, index: int = 0, seconds: float = 0.0) -> Frame:
+    """A bare RGB picture as a frame of ``of_rgb``'s kind."""
+    red, green, blue = (np.ascontiguousarray(rgb[..., channel]) for channel in range(3))
+    return Frame(index, round(seconds / TICK), (green, blue, red), "gbrp")
+
+
+def rgb_of(frame: Frame) -> Image:
+    """The picture (H, W, 3) of a ``frame_of`` frame."""
+    green, blue, red = frame.planes
+    return np.stack([red, green, blue], axis=2).astype(np.uint8, copy=False)
