@@ -4,8 +4,28 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from fsvideo.media.seal import Seal
+
+
+@pytest.fixture(scope="session", autouse=True)
+def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A config folder of the tests' own: no certificate is made in the user's, and none of the user's is used."""
+    folder = tmp_path_factory.mktemp("config")
+    os.environ["XDG_CONFIG_HOME"] = str(folder)
+    return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def graphs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache folder of the tests' own; what is exported stays there for the session."""
+    folder = tmp_path_factory.mktemp("cache")
+    os.environ["XDG_CACHE_HOME"] = str(folder)
+    return folder / "fsvideo" / "graphs"
 
 
 @pytest.fixture(scope="session")
@@ -16,3 +36,20 @@ def data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no shared test data at {folder} (set FSVIDEO_TEST_DATA)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a short clip or picture of every kind that is signed or tagged."""
+    from provenance_fixtures import every_kind
+
+    return every_kind(tmp_path_factory.mktemp("inputs"))
+
+
+@pytest.fixture
+def seal(config: Path) -> Seal:
+    """A seal of the certificate that the tests' config folder keeps."""
+    from fsvideo.media import certificate
+    from fsvideo.media.seal import Seal
+
+    return Seal(certificate.kept_or_new(), "1.2.3", "a model", {"AEI-Net": "ab" * 32})

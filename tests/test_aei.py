@@ -174,8 +174,9 @@ def test_growing_leaves_the_picture_nearly_as_it_was(preset: str, brightness: fl
     net = AEINet(AEIConfig(64, 128, sizes.att, sizes.gen)).eval()
     z_id = F.normalize(torch.randn(4, 128))
     with torch.no_grad():
-        for paint in net.rgb.values():  # a strong picture: what is nearly grey would stay grey anyhow
+        for paint in net.paint.values():  # a strong picture (what is nearly grey would stay grey anyhow) and no target
             paint.get_parameter("weight").mul_(2)
+            paint.get_parameter("bias")[3] = 20
         away = (1 - brightness) * faces(4, 64).mean((2, 3), keepdim=True)
         expected, _ = net(faces(4, 64) - away, z_id)
         assert float(expected.std()) > 0.2
@@ -186,6 +187,29 @@ def test_growing_leaves_the_picture_nearly_as_it_was(preset: str, brightness: fl
             got, _ = big(faces(4, size) - away, z_id)
             assert big.config.size == size and got.shape[-1] == size
             assert psnr(got, expected) > floor
+
+
+@pytest.mark.parametrize("size", [64, 256])
+def test_the_last_mask_decides_at_each_pixel_between_target_and_painted(size: int) -> None:
+    torch.manual_seed(5)
+    net = AEINet(AEIConfig(size, 128, TINY.att, TINY.gen[:7])).eval()  # at 256, four pixels at a place
+    target, z_id = faces(2, size), F.normalize(torch.randn(2, 128))
+    masks = [p for name, p in net.named_parameters() if name.startswith("paint") and name.endswith("bias")]
+    with torch.no_grad():
+        for bias in masks:
+            bias.view(4, -1)[3] = -60
+        assert torch.equal(net(target, z_id)[0], target)
+        for bias in masks:
+            bias.view(4, -1)[3] = 60
+        painted = net(target, z_id)[0]
+        other = net.generate(net.attributes(target), z_id, torch.zeros_like(target))
+        assert torch.equal(painted, other) and not torch.allclose(painted, target, atol=0.1)
+        for bias in masks:
+            bias.view(4, -1)[3] = 0
+        between = net(target, z_id)[0]
+        low, high = torch.minimum(target, painted), torch.maximum(target, painted)
+        assert bool(((between >= low - 1e-5) & (between <= high + 1e-5)).all())
+        assert not torch.allclose(between, target, atol=0.05) and not torch.allclose(between, painted, atol=0.05)
 
 
 def test_grown_in_one_go_or_two_is_the_same_kind_of_net() -> None:
@@ -199,7 +223,7 @@ def test_grown_in_one_go_or_two_is_the_same_kind_of_net() -> None:
     ("config", "size"),
     [
         (AEIConfig(16, 128, TINY.att, TINY.gen), 64),  # paints at 16 only: its picture would be lost
-        (AEIConfig(64, 128, TINY.att, TINY.gen), 512),  # has no widths for that
+        (AEIConfig(64, 128, TINY.att, TINY.gen[:7]), 512),  # has no widths for that
         (AEIConfig(64, 128, (16, 16, 16, 8, 8, 8, 4), TINY.gen), 128),  # no room to hand the picture on
     ],
 )

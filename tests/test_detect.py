@@ -123,10 +123,24 @@ def test_the_mesh_is_carried_while_the_detector_alone_sees_the_face(
     again = finder.follow(portrait, moved(face, np.float32([0.1, 0.1]) * size))
     assert again is not None and np.abs(again.landmarks - face.landmarks).mean() < 0.03 * size
     assert np.array_equal(again.pose, face.pose)
-    # a mesh that had another shape, as of a turned head, does not fit any more
+    assert again.fitted
+    # a mesh that had another shape, as of a turned head, is where the face is, and no longer the face's own
     nose = np.zeros((5, 2), np.float32)
     nose[2] = (0.3 * size, 0)
-    assert finder.follow(portrait, replace(face, points=face.points + nose)) is None
+    turned = finder.follow(portrait, replace(face, points=face.points + nose))
+    assert turned is not None and not turned.fitted
+    assert np.linalg.norm(turned.points.mean(0) - face.points.mean(0)) < 0.1 * size
+
+
+def test_a_face_that_cannot_be_seen_upright_is_looked_for_as_it_is(
+    finder: FaceFinder, portrait: Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (face,) = finder.find(portrait)
+    size = face.box[2] - face.box[0]
+    monkeypatch.setattr(finder, "locate", lambda *_: None)
+    again = finder.follow(portrait, moved(face, np.float32([0.1, 0.1]) * size))
+    assert again is not None and np.abs(again.points - face.points).mean() < 0.03 * size
+    assert finder.follow(portrait, moved(face, np.float32([0.8, 0]) * size)) is None
 
 
 def test_known_faces_are_not_found_again(finder: FaceFinder, data: Path) -> None:

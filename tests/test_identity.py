@@ -8,17 +8,15 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from face_fixtures import EXAMPLES, load_finder, read_image
 from torch import Tensor
 from torch.nn import functional as F
 
 from fsvideo import weights
-from fsvideo.models.identity import (
-    CHIP,
-    IDENTITY_ENCODERS,
-    IdentityEncoder,
-    chip_transform,
-    resampling_matrix,
-)
+from fsvideo.faces.align import crop
+from fsvideo.models.chips import chip_transform, resampling_matrix
+from fsvideo.models.identity import CHIP, IDENTITY_ENCODERS, IdentityEncoder
+from fsvideo.networks import load_encoder
 from fsvideo.types import Array, CropSpec, Image
 
 # Where dlib's alignment puts the five points.
@@ -50,7 +48,7 @@ def batch(pictures: Array | Image) -> Tensor:
 
 def crop_of(chip: Image, size: int) -> Image:
     """A crop of that size from which the encoder would cut ``chip``."""
-    scale, x, y = chip_transform(TEMPLATE, size)
+    scale, x, y = chip_transform(TEMPLATE, size, IdentityEncoder.chip_points)
     matrix = np.array([[scale, 0, x], [0, scale, y]])
     flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
     return np.asarray(
@@ -89,7 +87,7 @@ def test_the_cut_puts_the_template_where_dlib_has_it(encoder: IdentityEncoder) -
             rows, columns = np.mgrid[:CHIP, :CHIP]
             centroid = np.array([(chip * columns).sum(), (chip * rows).sum()]) / chip.sum()
             assert np.abs(centroid - expected).max() < 1.6, (size, centroid, expected)
-        scale, shift_x, shift_y = chip_transform(TEMPLATE, size)
+        scale, shift_x, shift_y = chip_transform(TEMPLATE, size, IdentityEncoder.chip_points)
         error = points * scale + (shift_x, shift_y) - DLIB_POINTS
         assert np.abs(error.mean(0)).max() < 1e-4  # least squares leaves no common shift
 
@@ -115,9 +113,9 @@ def test_large_crops_do_not_alias(encoder: IdentityEncoder) -> None:
 
 
 def test_resampling_weights_sum_to_one_and_repeat_the_edge() -> None:
-    inside = resampling_matrix(256, 0.714, -17.2)
+    inside = resampling_matrix(256, 0.714, -17.2, CHIP)
     np.testing.assert_allclose(inside.sum(1), 1, atol=1e-6)
-    beyond = resampling_matrix(8, 2.0, 75.0)  # a crop far smaller than the chip
+    beyond = resampling_matrix(8, 2.0, 75.0, CHIP)  # a crop far smaller than the chip
     assert beyond[0, 0] == 1 and beyond[-1, -1] == 1
 
 
@@ -153,3 +151,30 @@ def test_the_header_describes_the_file() -> None:
     assert checkpoint.meta["origin"] == "dlib_face_recognition_resnet_model_v1.dat"
     assert len(checkpoint.meta["origin_sha256"]) == 64
     assert checkpoint.tensors["mean"].shape == (128,) and checkpoint.tensors["mean"].dtype == torch.float32
+
+
+def test_the_third_opinion_knows_a_person_in_another_light_and_from_another() -> None:
+    encoder = load_encoder("third")
+    with load_finder() as finder:
+        found = {name: read_image(EXAMPLES / name) for name in ("grace_hopper.jpg", "astronaut.png")}
+        cuts = [crop(image, finder.find(image)[0].points, CropSpec(256)).rgb for image in found.values()]
+    hopper, astronaut = batch(np.stack(cuts)).split(1)
+    with torch.no_grad():
+        z = encoder(
+            torch.cat([hopper, hopper.flip(3) * 0.7 - 0.1, astronaut, F.avg_pool2d(hopper, 2).repeat(1, 1, 2, 2)])
+        )
+        same, other = (z[0] @ z[1]).item(), (z[0] @ z[2]).item()
+    assert same > 0.6 and abs(other) < 0.3
+    assert (z[0] @ z[3]).item() < same  # four small faces are not hers
+
+
+@pytest.mark.parametrize(
+    ("name", "sides"), [("identity", (35, 17, 8)), ("second", (40, 20, 10)), ("third", (28, 14, 7))]
+)
+def test_a_recogniser_shows_what_it_sees_on_its_way(name: str, sides: tuple[int, ...]) -> None:
+    encoder = load_encoder(name)
+    crops = torch.rand(2, 3, 96, 96) * 2 - 1
+    z, maps = encoder.look(crops)
+    torch.testing.assert_close(z, encoder(crops))
+    assert [tuple(m.shape[1:]) for m in maps] == [(c, s, s) for c, s in zip(encoder.net.maps, sides, strict=True)]
+    assert all(bool(m.isfinite().all()) and bool(m.any()) for m in maps)

@@ -42,6 +42,15 @@ def test_identity_is_one_minus_the_cosine() -> None:
     assert losses.identity(z_y, z_source).item() == pytest.approx((0 + 2 + 1 - math.sqrt(0.5)) / 3)
 
 
+def test_identity_asks_for_no_more_than_enough() -> None:
+    z_y = torch.tensor([[2.0, 0], [0, 1], [1, 1]], requires_grad=True)
+    z_source = torch.tensor([[1.0, 0], [0, -3], [0, 2]])
+    loss = losses.identity(z_y, z_source, enough=0.8)
+    assert loss.item() == pytest.approx((0 + 1.8 + 0.8 - math.sqrt(0.5)) / 3)
+    loss.backward()
+    assert not z_y.grad[0].any() and bool(z_y.grad[2].any())
+
+
 def test_attributes_weigh_levels_alike_whatever_their_size() -> None:
     small, large = torch.zeros(1, 2, 2, 2), torch.zeros(1, 4, 8, 8)
     assert losses.attributes([small + 2, large - 1], [small, large]).item() == pytest.approx(0.5 * (4 + 1))
@@ -81,3 +90,65 @@ def test_change_and_occlusion_share_out_every_pixel() -> None:
     there = torch.rand(2, 3, 4, 4)
     total = losses.change(y, there, alpha, torch.tensor([False, False])) + losses.occlusion(y, there, alpha)
     assert total.item() == pytest.approx((y - there).abs().mean().item())
+
+
+def test_texture_is_the_logarithm_of_how_much_stronger_the_detail_is() -> None:
+    torch.manual_seed(0)
+    target = torch.rand(2, 3, 64, 64) - 0.5
+    assert losses.texture(target, target).item() == 0
+    assert losses.texture(2 * target, target).item() == pytest.approx(math.log(2), rel=0.05)
+    assert losses.texture(target / 2, target).item() == 0
+    assert losses.texture(target + 0.3, target).item() == pytest.approx(0, abs=1e-4)
+
+
+def test_texture_looks_at_the_middle_of_the_crop() -> None:
+    target = torch.rand(1, 3, 64, 64)
+    middle, rim = target.clone(), target.clone()
+    middle[..., 20:44, 20:44] *= 3
+    rim[..., :12, :] *= 3
+    assert losses.texture(middle, target).item() > 0.1
+    assert losses.texture(rim, target).item() == 0
+
+
+def test_mesh_is_the_distance_of_points_the_fine_ones_four_times_over() -> None:
+    target = torch.zeros(3, 4, 3)
+    y = target.clone()
+    y[0, 0] = torch.tensor([0.03, 0.04, 0.0])  # 0.05 away; a coarse point
+    y[1, 3] = torch.tensor([0.0, 0.0, 0.2])  # a fine one
+    y[2] += 9
+    seen = torch.tensor([True, True, False])
+    by_hand = (0.05 / 4 + (0.2 / 4 + 4 * 0.2 / 2)) / 3
+    assert losses.mesh(y, target, seen, (2, 3)).item() == pytest.approx(by_hand)
+
+
+def test_expression_is_the_distance_of_the_coefficients() -> None:
+    y, target = torch.zeros(2, 52), torch.zeros(2, 52)
+    y[0, 3], y[0, 9] = 0.3, 0.4
+    y[1] = 1
+    assert losses.expression(y, target, torch.tensor([True, False])).item() == pytest.approx(0.5 / 2, abs=1e-3)
+
+
+def test_pose_is_what_moves_the_mesh_as_a_whole() -> None:
+    torch.manual_seed(0)
+    target = torch.randn(1, 478, 3) * 0.2
+    seen = torch.tensor([True])
+    centre = target.mean(1, keepdim=True)
+    angle = 0.03
+    turn = torch.tensor([[math.cos(angle), 0, math.sin(angle)], [0, 1, 0], [-math.sin(angle), 0, math.cos(angle)]])
+    turned = (target - centre) @ turn.T + centre
+    assert losses.pose(target, target, seen).item() == pytest.approx(0, abs=1e-3)
+    assert losses.pose(turned, target, seen).item() == pytest.approx(angle, abs=2e-3)
+    moved = target + torch.tensor([0.03, 0.04, 0.5])  # how far away it is does not show
+    assert losses.pose(moved, target, seen).item() == pytest.approx(0.05, abs=1e-3)
+    larger = 1.07 * (target - centre) + centre
+    assert losses.pose(larger, target, seen).item() == pytest.approx(0.07, abs=1e-3)
+    shape = target + 0.03 * torch.randn(1, 478, 3)  # another face in the same pose
+    assert losses.pose(shape, target, seen).item() < 0.02
+    assert losses.pose(turned, target, torch.tensor([False])).item() == 0
+
+
+def test_away_is_what_is_left_of_the_target() -> None:
+    target = torch.tensor([[1.0, 0.0], [1.0, 0.0], [1.0, 0.0], [1.0, 0.0]])
+    source = torch.tensor([[0.0, 1.0], [0.6, 0.8], [1.0, 0.0], [-1.0, 0.0]])
+    y = torch.tensor([[0.6, 0.8], [0.6, 0.8], [1.0, 0.0], [0.0, 1.0]])  # .6 above 0; as alike as the source; same; 0
+    assert losses.away(y, source, target).item() == pytest.approx(0.6 / 4)

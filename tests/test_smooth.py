@@ -132,16 +132,27 @@ def yawed(yaw: Floats, start: int = 0) -> Track:
 def test_fade_at_a_profile_without_flicker() -> None:
     times = np.arange(120) / 30
     wobble = 1.5 * np.sin(np.arange(120) * 2.1)
-    yaw = np.concatenate([np.linspace(0, 50, 50), np.full(30, 49.0), np.linspace(49, 0, 40)]) + wobble
+    yaw = np.concatenate([np.linspace(0, 60, 50), np.full(30, 59.0), np.linspace(59, 0, 40)]) + wobble
     weight = fade(yawed(yaw), times)
     assert weight.shape == (120,) and weight.min() == 0 and weight.max() == 1
     assert np.abs(np.diff(weight)).max() < 0.35
-    assert (weight[yaw > 50] == 0).all() and (weight[np.abs(yaw) < 30] == 1).all()
+    assert (weight[yaw > 60] == 0).all() and (weight[np.abs(yaw) < 40] == 1).all()
     assert np.count_nonzero(np.diff((weight > 0.5).astype(int))) == 2  # once off, once on
     assert np.array_equal(fade(yawed(-yaw), times), weight)
     nodding = track(still(120))
     nodding.pose[:, 1] = yaw
     assert fade(nodding, times).min() == 0
+
+
+def test_a_head_that_leaves_while_it_turns_is_no_further_turned_than_any_frame_shows() -> None:
+    times = np.arange(22) / 25
+    wave = 2.1 * np.arange(22)
+    rise = [44.4, 49.4, 50.0, 47.9, 56.7, *[59.7] * 5]  # from there on the mesh is carried, for want of another one
+    leaving = yawed(np.concatenate([45 + 2 * np.sin(wave[:12]), rise]))
+    leaving.pose[:, 1] = 2 * np.sin(wave)
+    made = smooth(leaving, times, 0.5)
+    assert made.pose[:, 0].max() <= 59.71
+    assert (fade(made, times) == 1).all()
 
 
 def test_fade_where_a_face_comes_and_goes_but_not_at_cuts() -> None:

@@ -14,7 +14,10 @@ from pathlib import Path
 import av
 import cv2
 import numpy as np
+import peak
 import pytest
+from click.testing import Result
+from commandline import run
 
 from fsvideo.media import read
 from fsvideo.media.provenance import read_tags
@@ -35,16 +38,7 @@ CLIPS = (
 )
 
 
-def run(*arguments: object, code: int = 0) -> subprocess.CompletedProcess[str]:
-    """The command as a user types it; the exit code is checked and no traceback may show."""
-    command = [sys.executable, "-m", "fsvideo", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600, cwd=ROOT)
-    assert done.returncode == code, done.stderr[-2000:]
-    assert "Traceback" not in done.stderr
-    return done
-
-
-def swap(clip: Path, output: Path, *more: object, code: int = 0) -> subprocess.CompletedProcess[str]:
+def swap(clip: Path, output: Path, *more: object, code: int = 0) -> Result:
     """A quick swap: the encoder's fastest preset."""
     return run(
         "swap", "--source", SOURCE, "--input", clip, "--output", output, "--preset", "ultrafast", *more, code=code
@@ -268,21 +262,29 @@ def test_usage_errors_exit_2() -> None:
     assert "--end" in run("swap", "--source", SOURCE, "--input", CLIP, "--start", "2", "--end", "1", code=2).stderr
 
 
-def test_interrupt_leaves_nothing_and_exits_130(tmp_path: Path) -> None:
+def test_interrupt_leaves_no_output_and_exits_130(tmp_path: Path) -> None:
+    """Nothing, or what --resume goes on with where a part was stored already; and then it says so."""
     command = [sys.executable, "-m", "fsvideo", "swap", "--source", str(SOURCE), "--input", str(CLIP)]
     command += ["--output", str(tmp_path / "out.mp4"), "--preset", "veryslow"]
     process = subprocess.Popen(
-        command, stderr=subprocess.PIPE, text=True, cwd=ROOT, env={**os.environ, "COLUMNS": "100"}
+        command,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "COLUMNS": "100"},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell starts background jobs deaf to it
     )
     began = time.monotonic()
-    while not list(tmp_path.iterdir()) and time.monotonic() - began < 120:  # the encoder has begun
+    while not list(tmp_path.iterdir()) and time.monotonic() - began < 120:  # the work has begun
         time.sleep(0.05)
     time.sleep(0.3)
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Traceback" not in stderr
-    assert list(tmp_path.iterdir()) == []
+    left = list(tmp_path.iterdir())
+    assert all(p.name.startswith(".out-") and p.suffix == ".fsvideo" for p in left) and len(left) <= 1
+    assert ("--resume" in stderr) == bool(left)
 
 
 def test_dry_run_and_preview_write_no_video(short: Path, tmp_path: Path) -> None:
@@ -295,7 +297,10 @@ def test_dry_run_and_preview_write_no_video(short: Path, tmp_path: Path) -> None
     info = read.probe(CLIP)
     picture = cv2.imread(str(sheet))
     assert picture.shape[1] == 6 * 480
-    assert picture.shape[0] == 2 * round(480 * info.display_height / info.display_width)
+    height = round(480 * info.display_height / info.display_width)
+    assert 2 * height < picture.shape[0] < 2.2 * height  # and a strip with the times
+    strip = picture[2 * height :]
+    assert all((strip[:, x : x + 480] > 150).any() for x in range(0, 6 * 480, 480))
 
 
 def test_compare_shows_the_same_moments_side_by_side(short: Path, tmp_path: Path) -> None:
@@ -331,26 +336,23 @@ def test_doctor_and_weights() -> None:
     assert "ok" in run("weights", "verify").stderr
 
 
-def peak(clip: Path, output: Path, scratch: Path) -> tuple[int, set[str], int]:
-    """Of a swap: peak memory in bytes, names seen in the output folder meanwhile, most bytes in the scratch folder."""
-    code = "import resource,sys\nfrom fsvideo.cli import main\ntry: main()\nfinally: "
-    code += "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
-    command = [sys.executable, "-c", code, "swap", "--source", str(SOURCE), "--input", str(clip)]
-    command += ["--output", str(output), "--model", "tiny", "--preset", "ultrafast"]
+def watched(clip: Path, output: Path, scratch: Path) -> tuple[int, set[str], int]:
+    """Of a swap: peak memory in MB, names seen in the output folder meanwhile, most bytes in the scratch folder."""
+    given = ("--source", SOURCE, "--input", clip, "--output", output, "--model", "tiny", "--preset", "ultrafast")
     scratch.mkdir()
     seen: set[str] = set()
     most = 0
     environment = {**os.environ, "TMPDIR": str(scratch)}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment) as process:
+    with subprocess.Popen(peak.command("swap", *given), stderr=subprocess.PIPE, text=True, env=environment) as process:
         while process.poll() is None:
             seen |= {p.name for p in output.parent.iterdir()}
             with contextlib.suppress(FileNotFoundError):  # one may go while it is looked at
                 most = max(most, sum(p.stat().st_size for p in scratch.rglob("*")))
             time.sleep(0.1)
-        assert process.stdout is not None
-        kilobytes = int(process.stdout.read().split()[-1])
-    assert process.returncode == 0
-    return kilobytes * 1024, seen, most
+        assert process.stderr is not None
+        said = process.stderr.read()
+    assert process.returncode == 0, said
+    return peak.told(said), seen, most
 
 
 @pytest.mark.slow
@@ -363,11 +365,10 @@ def test_memory_does_not_grow_with_the_clip_and_no_frame_goes_to_disk(tmp_path: 
         command = [ffmpeg.find(), "-v", "error", "-stream_loop", str(loops - 1), "-i", str(CLIP), "-c", "copy"]
         subprocess.run([*command, str(clips[-1])], check=True)
     (tmp_path / "out").mkdir()
-    runs = [peak(clip, tmp_path / "out" / clip.name, tmp_path / f"scratch-{clip.stem}") for clip in clips]
+    runs = [watched(clip, tmp_path / "out" / clip.name, tmp_path / f"scratch-{clip.stem}") for clip in clips]
     short, long = (memory for memory, _, _ in runs)
     assert len(times(tmp_path / "out" / "12.mp4")) == 12 * len(times(CLIP))
     assert long < 1.1 * short
     files = {name for _, seen, _ in runs for name in seen} - {"1.mp4", "12.mp4"}
-    assert all(name.endswith(".part") for name in files)
-    assert len(files) <= 4  # of each output: where it is tried before the work, and where it grows
+    assert sorted(name[:2] + name[-8:] for name in files) == [".1.fsvideo", ".1.fsvideo"]  # where each output grows
     assert max(most for _, _, most in runs) < 100_000  # libraries' notes to themselves; a frame has nine times as much

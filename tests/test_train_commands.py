@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import pairwise
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import tomllib
@@ -16,10 +17,10 @@ import torch
 from train_fixtures import Recorder, aei_file, aei_state, faces
 
 from fsvideo import weights
+from fsvideo.models.aei import PRESETS
 from fsvideo.models.identity import IdentityEncoder
 from fsvideo.swapper import AEISwapper, load_swapper
 from fsvideo.train import config, data
-from fsvideo.train.aei import AEISettings
 from fsvideo.train.commands import (
     AlignOptions,
     TrainOptions,
@@ -28,7 +29,7 @@ from fsvideo.train.commands import (
     train_hear_command,
 )
 from fsvideo.train.export import export_aei, export_hear
-from fsvideo.train.hear import HEARSettings
+from fsvideo.train.settings import AEISettings, HEARSettings
 from fsvideo.types import CropSpec, FsvideoError, Identity, WeightsError
 
 CPU = torch.device("cpu")
@@ -43,12 +44,17 @@ def crops(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         (photos / file.name).symlink_to(file)
     shutil.copy(next((data / "hard").glob("noface_*")), photos / "noface.jpg")
     (photos / "broken.jpg").write_bytes(b"not a photo")
+    again = cv2.imread(str(sorted((data / "train" / "public_domain").iterdir())[0]))
+    small = cv2.resize(again, None, fx=0.9, fy=0.9, interpolation=cv2.INTER_AREA)
+    cv2.imwrite(str(photos / "zz_the_first_again.jpg"), small, [cv2.IMWRITE_JPEG_QUALITY, 80])
     output = tmp_path_factory.mktemp("made") / "crops"
     ui = Recorder()
     result = align_command(AlignOptions((photos,), output, size=128, device="cpu"), ui)
-    assert result.kept + sum(result.left_out.values()) == 12
+    assert result.kept + sum(result.left_out.values()) == 13
     assert result.kept >= 9 and result.left_out["unreadable"] == 1 and result.left_out["no face"] >= 1
-    assert ui.stages == {"align": [12, 12], "identity": [result.kept, result.kept]}
+    assert result.left_out["near-duplicate"] == 1
+    assert ui.stages == {"align": [13, 13], "identity": [result.kept + 1, result.kept + 1]}
+    assert cv2.imread(str(output / "sheet.png")).shape == (112, 15 * 112, 3)
     return output
 
 
@@ -75,10 +81,22 @@ def test_a_video_gives_a_picture_a_second(data: Path, tmp_path: Path) -> None:
     clip = min((data / "clips").glob("*.mp4"), key=lambda p: p.stat().st_size)
     result = align_command(AlignOptions((clip,), tmp_path / "made", size=64, device="cpu"), Recorder())
     names = [str(n) for n in np.load(tmp_path / "made" / "0000.npz")["files"]]
-    assert 1 <= result.kept == len(names)
+    assert 1 <= result.kept == len(names) - result.left_out.get("near-duplicate", 0)
     assert len(set(names)) == len(names) and all(n.startswith(f"{clip}#") for n in names)
     seconds = [float(n.rpartition("#")[2]) for n in names]
     assert all(b - a >= 0.99 for a, b in pairwise(seconds))
+
+
+def test_everyone_in_a_picture_or_the_largest(data: Path, tmp_path: Path) -> None:
+    group = next((data / "hard").glob("three_people*"))
+    one, all_ = (
+        align_command(AlignOptions((group,), tmp_path / faces, size=64, faces=faces, device="cpu"), Recorder())
+        for faces in ("largest", "all")
+    )
+    assert one.kept + sum(one.left_out.values()) == 1
+    assert all_.kept + sum(all_.left_out.values()) >= 3 and all_.kept >= 2
+    with pytest.raises(FsvideoError, match="other files or faces"):
+        align_command(AlignOptions((group,), tmp_path / "all", size=64), Recorder())
 
 
 def test_align_refuses_what_it_cannot_use(crops: Path, tmp_path: Path) -> None:
@@ -119,8 +137,14 @@ def test_train_aei_then_hear_from_crops_to_a_model_that_swaps(crops: Path, tmp_p
     meta = weights.load(first.weights, "aei").meta
     assert meta["name"] == "a" and meta["steps"] == "2" and meta["samples"] == "4" and meta["refiner"] == ""
     assert CropSpec.from_json(meta["crop"]) == CropSpec(64) and meta["identity"] == IdentityEncoder.name
-    assert json.loads(meta["losses"]) == {"adv": 1.0, "att": 10.0, "id": 10.0, "rec": 20.0}
+    weights_of = {k.removeprefix("w_"): v for k, v in asdict(AEISettings()).items() if k.startswith("w_")}
+    assert json.loads(meta["losses"]) == weights_of and {"adv", "att", "id", "rec"} <= weights_of.keys()
     assert (tmp_path / "a" / "samples" / "0000002.png").is_file()
+
+    # a new run at the same size: who judged goes on judging
+    again = TrainOptions(crops, tmp_path / "c", init=first.weights, device="cpu", changes=QUICK)
+    train_aei_command(again, ui)
+    assert "discriminators from aei_judges.safetensors" in ui.notes
 
     # growing: a new run at twice the size from the first one's weights
     grown = {**QUICK, "size": 128, "steps": 1}
@@ -139,6 +163,13 @@ def test_train_aei_then_hear_from_crops_to_a_model_that_swaps(crops: Path, tmp_p
     assert meta["aei_sha256"] == weights.load(first.weights).sha256
     assert load_swapper(str(third.weights), True, CPU).refiner is not None  # type: ignore[attr-defined]
     np.testing.assert_allclose(swaps(third.weights, False), swaps(first.weights, True))
+
+    # HEAR-Net goes on behind another AEI-Net, here by a step too small to see
+    still = {**quick, "steps": 1, "lr": 1e-9}
+    began, again = tmp_path / "h" / "hear.safetensors", tmp_path / "h2"
+    train_hear_command(TrainOptions(crops, again, aei=str(first.weights), init=began, device="cpu", changes=still), ui)
+    before, after = (weights.load(file, "hear").tensors for file in (began, again / "hear.safetensors"))
+    assert all(torch.allclose(before[name], after[name], atol=1e-3) for name in before) and before["last.weight"].any()
     names = [json.loads(line).keys() for line in (tmp_path / "h" / "metrics.jsonl").read_text().splitlines()]
     assert {"look_occ", "look_occ_before", "look_change"} <= names[-1]
 
@@ -199,10 +230,12 @@ def test_wrong_options_leave_nothing_behind(
 
 
 def test_an_init_that_does_not_fit_is_refused(crops: Path, tmp_path: Path) -> None:
-    file = aei_file(tmp_path / "small.safetensors")
-    for size, message in ((512, "do not grow to 512"),):
+    tiny = PRESETS["tiny"]
+    few, large = replace(tiny, gen=tiny.gen[:7]), replace(tiny, size=128)
+    for config_, size in ((few, 512), (large, 64)):
+        file = aei_file(tmp_path / "small.safetensors", config_)
         options = TrainOptions(crops, tmp_path / "r", init=file, device="cpu", changes={**QUICK, "size": size})
-        with pytest.raises(FsvideoError, match=message):
+        with pytest.raises(FsvideoError, match=f"do not grow to {size}"):
             train_aei_command(options, Recorder())
     assert not (tmp_path / "r").exists()
 

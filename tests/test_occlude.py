@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
-from fsvideo.train.draw import KINDS, Canvas
-from fsvideo.train.occlude import Cutout, Occluders, load_cutouts
+from fsvideo.faces.draw import KINDS, Canvas
+from fsvideo.faces.occlude import Cutout, Occluders, load_cutouts
 from fsvideo.types import FsvideoError, Image
 
 

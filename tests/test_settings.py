@@ -1,0 +1,153 @@
+"""Options from the environment, config files and modes; completion; what a dry run foretells."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+from fsvideo import pipeline
+from fsvideo.cli.settings import used, user_config
+from fsvideo.cli.swap import swap
+from fsvideo.console import Silent
+from fsvideo.options import SwapOptions
+from fsvideo.summary import made_rows
+from fsvideo.swapper import tiny
+from fsvideo.types import FsvideoError
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCE, CLIP = ROOT / "examples" / "grace_hopper.jpg", ROOT / "examples" / "astronaut.mp4"
+NEEDED = ("--source", "a.jpg", "--input", "b.mp4")
+
+
+@pytest.fixture(autouse=True)
+def own_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where this test's user has the config file."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "home"))
+    path = user_config()
+    assert path.is_relative_to(tmp_path)
+    path.parent.mkdir(parents=True)
+    return path
+
+
+def parsed(*arguments: str) -> click.Context:
+    """`fsvideo swap`'s options as it would take them."""
+    return swap.make_context("swap", [*NEEDED, *arguments], auto_envvar_prefix="FSVIDEO_SWAP")
+
+
+# From the weakest to the strongest: each level is tried with all weaker ones in place.
+LEVELS = ("default", "mode", "user", "config", "environment", "command line")
+
+
+@pytest.mark.parametrize("level", range(len(LEVELS)), ids=LEVELS)
+def test_the_strongest_origin_gives_the_value(
+    level: int, own_config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "my.toml"
+    file.write_text("detect-size = 700\n")
+    arguments: list[str] = []
+    if level >= 1:
+        arguments += ["--mode", "fast"]
+    if level >= 2:
+        own_config.write_text('detect-size = 600\nmask = "ellipse"\nrefine = true\n')
+    if level >= 3:
+        arguments += ["--config", str(file)]
+    if level >= 4:
+        monkeypatch.setenv("FSVIDEO_SWAP_DETECT_SIZE", "800")
+    if level >= 5:
+        arguments += ["--detect-size", "900"]
+    for order in (arguments, [*arguments[2:], *arguments[:2]]):  # the order on the command line does not matter
+        ctx = parsed(*order)
+        assert ctx.params["detect_size"] == (1280, 960, 600, 700, 800, 900)[level]
+        assert ctx.params["mask"] == ("ellipse" if level >= 2 else "outline")
+        assert ctx.params["preset"] == ("veryfast" if level >= 1 else None)
+        assert ctx.params["refine"] is (level != 1)
+        assert used(ctx) == [own_config][: level >= 2] + [file][: level >= 3]
+
+
+def test_a_mode_may_come_from_anywhere(own_config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own_config.write_text('mode = "fast"\n')
+    assert parsed().params["preset"] == "veryfast"
+    monkeypatch.setenv("FSVIDEO_SWAP_MODE", "best")
+    assert parsed().params["preset"] == "slow"
+    assert parsed("--mode", "balanced").params["preset"] is None
+
+
+def test_repeatable_options_and_switches(own_config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own_config.write_text('keep = ["mouth", "brows"]\noverwrite = true\nfeather = 0.2\nno-face = "fail"\n')
+    params = parsed().params
+    assert params["keep"] == ("mouth", "brows") and params["overwrite"] and params["feather"] == 0.2
+    assert params["no_face"] == "fail"
+    monkeypatch.setenv("FSVIDEO_SWAP_KEEP", "eyes mouth")
+    assert parsed().params["keep"] == ("eyes", "mouth")
+    assert parsed("--keep", "brows").params["keep"] == ("brows",)
+
+
+def run(*arguments: object, code: int, **environment: str) -> str:
+    command = [sys.executable, "-c", "from fsvideo.cli import main; main(prog_name='fsvideo')", *map(str, arguments)]
+    env = {**os.environ, **environment}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=ROOT, env=env)
+    assert done.returncode == code, done.stderr[-2000:]
+    assert "Traceback" not in done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("featherr = 1\n", "featherr"),
+        ("feather = \n", "not a TOML"),
+        (None, "No such file"),
+        ('keep = ["nose"]', "nose"),
+    ],
+)
+def test_a_config_that_cannot_be_is_refused(tmp_path: Path, content: str | None, says: str) -> None:
+    file = tmp_path / "my.toml"
+    if content is not None:
+        file.write_text(content)
+    said = run("swap", *NEEDED, "--config", file, code=2 if says == "nose" else 1)
+    assert says in said
+    assert str(file) in "".join(said.split()) or says != "nose"
+    assert says == "nose" or (str(file) in said and len(said.strip().splitlines()) == 2)
+
+
+def test_the_command_line_reads_the_environment_and_says_which_config_it_took(own_config: Path) -> None:
+    assert "FSVIDEO_SWAP_MASK" in run("swap", *NEEDED, code=2, FSVIDEO_SWAP_MASK="star")
+    own_config.write_text('model = "tiny"\n')
+    said = run("swap", "--source", SOURCE, "--input", "nowhere.mp4", code=1)
+    assert str(own_config) in said.replace("\n", "") and "nowhere.mp4" in said
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion(shell: str) -> None:
+    script = run("completion", shell, code=0)
+    assert "_FSVIDEO_COMPLETE" in script and f"{shell}_complete" in script
+    words = {"COMP_WORDS": "fsvideo swap --ma", "COMP_CWORD": "--ma" if shell == "fish" else "2"}
+    offered = run(code=0, _FSVIDEO_COMPLETE=f"{shell}_complete", **words)
+    assert "--mask" in offered and "--feather" not in offered
+
+
+def test_a_dry_run_foretells_time_and_room_and_writes_nothing(tmp_path: Path) -> None:
+    fixed: dict[str, Any] = {"end": 2.0, "threads": 1, "batch_size": 4, "provenance": "metadata"}
+    options = SwapOptions((SOURCE,), CLIP, tmp_path / "out.mp4", **fixed)
+    swapper = tiny()
+    dry = pipeline.swap(options, swapper, Silent(), write=False)
+    assert list(tmp_path.glob("*.mp4")) == [] and {p.name for p in tmp_path.iterdir()} == {"home"}
+    assert dry.forecast is not None and dry.forecast.seconds is not None and dry.forecast.size is not None
+    done = pipeline.swap(options, swapper, Silent())
+    assert 0.2 < (dry.seconds + dry.forecast.seconds) / done.seconds < 5
+    assert 0.3 < dry.forecast.size / options.output.stat().st_size < 4
+    rows = dict(made_rows(dry, options, dry_run=True))
+    assert "x264, crf 12, preset medium" in rows["encoder"] and "exists already" in rows["would write"]
+    assert "about" in rows["would take"] and "MB needed" in rows["disk"]
+
+
+def test_a_dry_run_refuses_what_could_not_be_written(tmp_path: Path) -> None:
+    options = SwapOptions((SOURCE,), CLIP, tmp_path / "no" / "out.mp4", end=0.1, threads=1)
+    with pytest.raises(FsvideoError, match="no folder"):
+        pipeline.swap(options, tiny(), Silent(), write=False)
