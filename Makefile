@@ -4,16 +4,18 @@ VENV := .venv
 BIN := $(VENV)/bin
 FSVIDEO := $(VENV)/.installed
 DEV := $(VENV)/.installed-dev
+DOCS := $(VENV)/.installed-docs
 LIBRARIES := $(VENV)/.libraries
 PACKAGES := libegl1 libgles2 libgl1
 
-.PHONY: help demo test lint clean
+.PHONY: help demo test lint docs clean
 
 help:
 	@echo "make demo    swap the face in examples/astronaut.mp4; the results are in examples/out"
 	@echo "make test    run the tests (CI=true make test: the slow ones too)"
 	@echo "make lint    ruff and mypy"
-	@echo "make clean   remove .venv and examples/out"
+	@echo "make docs    build the documentation: build/site/index.html"
+	@echo "make clean   remove .venv, examples/out and build/site"
 
 demo: $(FSVIDEO) $(LIBRARIES)
 	@mkdir -p examples/out
@@ -29,18 +31,26 @@ lint: $(DEV)
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
+docs: $(DOCS)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@echo "build/site/index.html is the first page. To search, serve it: python3 -m http.server -d build/site"
+
 clean:
-	rm -rf $(VENV) examples/out
+	rm -rf $(VENV) examples/out build/site
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(FSVIDEO): pyproject.toml constraints.txt | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[cpu]'
 	@touch $@
 
 $(DEV): pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@ $(FSVIDEO) $(DOCS)
+
+$(DOCS): pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
 	@touch $@ $(FSVIDEO)
 
 # MediaPipe loads these even where nothing is drawn; a desktop has them, a bare server does not.
