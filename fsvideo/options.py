@@ -156,7 +156,9 @@ class SwapResult:
     seconds: float = 0.0
     moments: int = 0  # around which so many frames of the input were looked at; 0: all of it was
     notes: list[str] = field(default_factory=list)
-    provenance: Literal["c2pa", "metadata", "none"] = "metadata"  # how the output is marked; none: it is a plain copy
+    provenance: Literal["c2pa", "metadata", "none"] = (
+        "metadata"  # how the output is marked; none: nothing in it is edited
+    )
     forecast: Forecast | None = None  # of a dry run
     backend: str = ""  # what computed the swap, in which version and precision
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
+import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
-
-import tomllib
 
 from fsvideo.options import LOOK_CHOICES, Look, Part, Region
 from fsvideo.types import FsvideoError, MediaError

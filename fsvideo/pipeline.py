@@ -111,18 +111,21 @@ def _swap(
     jobs = plan(footage, cast, info, options)
     result = SwapResult(options.input, None, swapper.name, info, footage, frames=len(footage.times))
     result.backend = swapper.backend
+    result.provenance = "c2pa" if seal is not None and jobs else "metadata" if jobs else "none"
     result.swapped_frames, result.swapped_faces = _counts(jobs, len(footage.times))
     absent = [part.name for part in options.parts if part.source and part.name not in {job.name for job in jobs}]
     result.notes += [f"{name}: nobody to swap was found" for name in absent if jobs]
     if not jobs:
         _no_face(options, footage)
-        result.notes.append("no face to swap was found" + (": the input was copied" if settings is not None else ""))
+        made = "copied" if _same_kind(options) else "written anew as it is"
+        result.notes.append("no face to swap was found" + (f": the input was {made}" if settings is not None else ""))
     if settings is not None:
+        if not jobs:  # nothing is edited, and nothing must say so
+            settings, seal = replace(settings, tags={}), None
         log = report.FrameLog(info, swapper) if options.report else None
         if not jobs and _same_kind(options):
             _copy(options, work)
             result.output = options.output
-            result.provenance = "none"
         else:
             _write(options, settings, seal, info, jobs, swapper, result, ui, found, work, log, meter)
         result.seconds = time.monotonic() - began
@@ -212,8 +215,6 @@ def _write(
         if work is not None:
             work.whole(part)
 
-    if seal is not None:
-        result.provenance = "c2pa"
     if work is None or not work.published:
         with open_writer(options.output, info, settings) as writer:
             writer.on_whole = complete

@@ -111,7 +111,7 @@ def _span(seconds: float) -> str:
 def _marked(result: SwapResult, options: SwapOptions) -> str:
     """How the output says what it is."""
     if result.provenance == "none":
-        return "no: it is a plain copy of the input"
+        return "no: nothing in it is edited"
     if result.provenance == "c2pa":
         return "as AI-edited, in a signed C2PA manifest and in tags"
     why = "" if options.provenance == "metadata" else f": {options.output.suffix} files hold no C2PA manifest"

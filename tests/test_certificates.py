@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,7 @@ def issue(folder: Path, key: Any, days: int = 30, purpose: bool = True, password
     name = x509.Name(
         [x509.NameAttribute(NameOID.ORGANIZATION_NAME, "A Studio"), x509.NameAttribute(NameOID.COMMON_NAME, "Studio 7")]
     )
-    now = datetime.now(timezone.utc)
+    now = datetime.now(UTC)
     begin, end = sorted((now + timedelta(days=days), now - timedelta(days=60)))
 
     def build(subject: x509.Name, public: Any, ca: bool) -> x509.Certificate:
@@ -127,11 +127,11 @@ def test_a_certificate_that_is_no_use_is_named_in_one_line(tmp_path: Path, spoil
         key.write_bytes(x25519.X25519PrivateKey.generate().private_bytes(PEM, *plain))
     elif spoil == "future":
         root_key, name = authority()
-        begin = datetime.now(timezone.utc) + timedelta(days=2)
+        begin = datetime.now(UTC) + timedelta(days=2)
         plan = x509.CertificateBuilder(name, name, own.public_key(), 7, begin, begin + timedelta(days=9))
         chain.write_bytes(plan.sign(root_key, hashes.SHA256()).public_bytes(PEM))
     elif spoil == "authority":
-        begin = datetime.now(timezone.utc) - timedelta(days=2)
+        begin = datetime.now(UTC) - timedelta(days=2)
         _, name = authority()
         plan = x509.CertificateBuilder(name, name, own.public_key(), 7, begin, begin + timedelta(days=9))
         plan = plan.add_extension(x509.BasicConstraints(True, None), True)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from dataclasses import fields
 from pathlib import Path
 
 import pytest
-import tomllib
 
 from fsvideo.options import Look, Part, Region
 from fsvideo.people_file import Entry, read, write

@@ -231,7 +231,7 @@ def test_an_image_a_folder_and_a_clip_of_nobody_have_reports_too(tmp_path: Path)
         text = page_of.read_text("utf-8")
         assert Elements(text).names["img"] == pictures, output
         assert ("The output is synthetic" in text) == (source != nobody)
-    assert "no face to swap was found: the input was copied" in text and "plain copy" in text
+    assert "no face to swap was found: the input was copied" in text and "shows what the input shows" in text
     assert read.probe(tmp_path / "reel.mp4").frames == 25
 
 

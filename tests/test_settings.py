@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,10 @@ import click
 import pytest
 
 from fsvideo import pipeline
+from fsvideo.cli import main, swap
 from fsvideo.cli.settings import used, user_config
-from fsvideo.cli.swap import swap
 from fsvideo.console import Silent
-from fsvideo.options import SwapOptions
+from fsvideo.options import Region, SwapOptions
 from fsvideo.summary import made_rows
 from fsvideo.swapper import tiny
 from fsvideo.types import FsvideoError
@@ -37,7 +38,7 @@ def own_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def parsed(*arguments: str) -> click.Context:
     """`fsvideo swap`'s options as it would take them."""
-    return swap.make_context("swap", [*NEEDED, *arguments], auto_envvar_prefix="FSVIDEO_SWAP")
+    return swap.make_context("swap", [*NEEDED, *arguments])
 
 
 # From the weakest to the strongest: each level is tried with all weaker ones in place.
@@ -88,6 +89,34 @@ def test_repeatable_options_and_switches(own_config: Path, monkeypatch: pytest.M
     assert parsed("--keep", "brows").params["keep"] == ("brows",)
 
 
+def test_a_file_takes_what_people_write(own_config: Path) -> None:
+    own_config.write_text('keep = "mouth"\nno-refine = true\nregion = [0.5, 0, 0.5, 1]\n')
+    params = parsed().params
+    assert params["keep"] == ("mouth",) and params["refine"] is False and params["region"] == Region(0.5, 0, 0.5, 1)
+    assert parsed("--refine").params["refine"] is True
+
+
+def commands(group: click.Group, path: str = "fsvideo") -> Iterator[tuple[str, click.Command]]:
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from commands(command, f"{path} {name}")
+        else:
+            yield f"{path} {name}", command
+
+
+def test_a_variable_is_called_as_the_option_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for path, command in commands(main):
+        for option in (param for param in command.params if isinstance(param, click.Option)):
+            long = next(flag for flag in option.opts if flag.startswith("--"))
+            assert option.envvar == f"{path} {long[2:]}".upper().replace("-", "_").replace(" ", "_"), (path, long)
+    monkeypatch.setenv("FSVIDEO_SWAP_SOURCE", f"a.jpg{os.pathsep}b.jpg")
+    monkeypatch.setenv("FSVIDEO_SWAP_INPUT", "c.mp4")
+    monkeypatch.setenv("FSVIDEO_SWAP_REFINE", "0")
+    params = swap.make_context("swap", []).params
+    assert params["sources"] == (Path("a.jpg"), Path("b.jpg")) and params["inputs"] == (Path("c.mp4"),)
+    assert params["refine"] is False
+
+
 def run(*arguments: object, code: int, **environment: str) -> str:
     command = [sys.executable, "-c", "from fsvideo.cli import main; main(prog_name='fsvideo')", *map(str, arguments)]
     env = {**os.environ, **environment}
@@ -104,6 +133,7 @@ def run(*arguments: object, code: int, **environment: str) -> str:
         ("feather = \n", "not a TOML"),
         (None, "No such file"),
         ('keep = ["nose"]', "nose"),
+        ('no-refine = "yes"', "true or false"),
     ],
 )
 def test_a_config_that_cannot_be_is_refused(tmp_path: Path, content: str | None, says: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tomllib
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from itertools import pairwise
@@ -12,7 +13,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-import tomllib
 import torch
 from train_fixtures import Recorder, aei_file, aei_state, faces
 

@@ -12,13 +12,12 @@ from fsvideo.cli.export import export
 from fsvideo.cli.faces import faces
 from fsvideo.cli.info import doctor, verify, weights
 from fsvideo.cli.live import live
+from fsvideo.cli.settings import name_variables
 from fsvideo.cli.swap import swap
 from fsvideo.cli.train import align, train
 
 
-@click.group(
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110, "auto_envvar_prefix": "FSVIDEO"}
-)
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="fsvideo")
 def main() -> None:
     """Put the face of a source photo on a person in a video.
@@ -29,3 +28,4 @@ def main() -> None:
 
 for command in (swap, live, faces, align, train, evaluate, export, bench, verify, doctor, weights, completion):
     main.add_command(command)
+    name_variables(command, "FSVIDEO")

@@ -99,7 +99,7 @@ BACKEND = backend("auto")
 COMPUTE = stack(
     DEVICE,
     click.option(
-        "--batch-size", type=click.IntRange(1, 256), default=4, show_default=True, help="Faces a network call."
+        "--batch-size", type=click.IntRange(1, 256), default=4, show_default=True, help="Faces per call of the network."
     ),
-    click.option("--threads", type=click.IntRange(0, 256), default=0, help="CPU threads.  [default: all cores]"),
+    click.option("--threads", type=click.IntRange(0, 256), default=0, show_default="all cores", help="CPU threads."),
 )

@@ -20,7 +20,10 @@ from fsvideo.cli.common import COMPUTE, FILE, backend, errors, stack
     ),
     click.option("--model", default="compact", show_default=True, metavar="NAME|FILE", help="Weights of the swapper."),
     click.option(
-        "--refine/--no-refine", default=True, show_default=True, help="With and without HEAR-Net, or without."
+        "--refine/--no-refine",
+        default=True,
+        show_default=True,
+        help="Measure with and without HEAR-Net, or only without.",
     ),
     click.option(
         "--swapper",
@@ -54,11 +57,18 @@ from fsvideo.cli.common import COMPUTE, FILE, backend, errors, stack
         metavar="DIR",
         help="Where the report goes.",
     ),
-    click.option("--limit", type=click.IntRange(2), metavar="N", help="So many people at most."),
+    click.option("--limit", type=click.IntRange(2), metavar="N", help="At most this many people."),
     click.option(
-        "--limit-frames", type=click.IntRange(0), default=0, metavar="N", help="So many frames a clip.  [default: all]"
+        "--limit-frames",
+        type=click.IntRange(0),
+        default=0,
+        metavar="N",
+        show_default="all",
+        help="At most this many frames of each clip.",
     ),
-    click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of pairs and occluders."),
+    click.option(
+        "--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed for choosing pairs and occluders."
+    ),
     COMPUTE,
     backend("torch"),
     click.option("--overwrite", is_flag=True, help="Replace a report that exists."),

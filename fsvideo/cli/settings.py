@@ -6,11 +6,11 @@ value gives it. The last three before the defaults are click's ``default_map``, 
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import click
-import tomllib
 from click.core import ParameterSource
 
 from fsvideo.cli.common import FILE, errors
@@ -34,6 +34,15 @@ def used(ctx: click.Context) -> list[Path]:
     return list(ctx.meta.get(_USED, []))
 
 
+def name_variables(command: click.Command, prefix: str) -> None:
+    """Let each option be read from the environment, under the name it has on the command line."""
+    prefix = f"{prefix}_{command.name}".upper()
+    for option, flag in _flags(command).values():
+        option.envvar = f"{prefix}_{flag}".upper().replace("-", "_")
+    for below in getattr(command, "commands", {}).values():
+        name_variables(below, prefix)
+
+
 class Command(click.Command):
     """A command that says of a wrong value where it came from, if it was not typed."""
 
@@ -43,8 +52,8 @@ class Command(click.Command):
         except click.BadParameter as error:
             name = error.param.name if error.param is not None else None
             source = ctx.get_parameter_source(name) if name else None
-            if source is ParameterSource.ENVIRONMENT:
-                origin = f"the environment: {ctx.auto_envvar_prefix}_{str(name).upper()}"
+            if source is ParameterSource.ENVIRONMENT and error.param is not None:
+                origin = f"the environment: {error.param.envvar}"
             elif source is ParameterSource.DEFAULT_MAP:
                 origin = ", ".join(map(str, used(ctx)))
             else:
@@ -106,18 +115,32 @@ def _load(path: Path) -> dict[str, Any]:
         raise FsvideoError(f"{path}: not a TOML file ({error})", 'write lines such as mask = "ellipse"') from error
 
 
+def _flags(command: click.Command) -> dict[str, tuple[click.Option, str]]:
+    """The options by each of their long names, ``no-refine`` too, with the first of these."""
+    found: dict[str, tuple[click.Option, str]] = {}
+    for option in (param for param in command.params if isinstance(param, click.Option)):
+        long = [flag[2:] for flag in (*option.opts, *option.secondary_opts) if flag.startswith("--")]
+        found |= {flag: (option, long[0]) for flag in long}
+    return found
+
+
 def _named(command: click.Command, options: dict[str, Any], origin: str) -> dict[str, Any]:
     """Values by click's names of their options. Raises FsvideoError for an option that there is not."""
-    names = {
-        flag[2:]: param.name
-        for param in command.params
-        if isinstance(param, click.Option) and param.name not in ("config", "help")
-        for flag in param.opts
-        if flag.startswith("--")
-    }
-    unknown = [key for key in options if key not in names]
+    flags = {flag: option for flag, (option, _) in _flags(command).items() if option.name != "config"}
+    unknown = [key for key in options if key not in flags]
     if unknown:
         raise FsvideoError(
             f"{origin}: there is no option {', '.join(unknown)}", "keys are long names of options of `fsvideo swap`"
         )
-    return {str(names[key]): value for key, value in options.items()}
+    return {str(flags[key].name): _value(flags[key], key, value, origin) for key, value in options.items()}
+
+
+def _value(option: click.Option, flag: str, value: Any, origin: str) -> Any:
+    """A value as ``default_map`` takes it: one of a repeatable option, ``no-refine = true``, a region's list."""
+    if f"--{flag}" in option.secondary_opts:
+        if not isinstance(value, bool):
+            raise FsvideoError(f"{origin}: {flag} is {value!r}", "a switch is true or false")
+        return not value
+    if option.multiple:
+        return value if isinstance(value, list) else [value]
+    return ",".join(map(str, value)) if isinstance(value, list) else value

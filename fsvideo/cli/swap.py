@@ -57,7 +57,7 @@ class _Region(click.ParamType):
         type=FILE,
         multiple=True,
         metavar="FACE",
-        help="Photo, clip or folder that shows the face to put in; repeat it to average several of one person.",
+        help="Photo, video or folder that shows the face to put in; repeat it to average several of one person.",
     ),
     click.option(
         "--input",
@@ -71,14 +71,14 @@ class _Region(click.ParamType):
         "--output",
         type=FILE,
         metavar="PATH",
-        help="Result; a folder for several inputs.  [default: INPUT-swapped.EXT beside the input]",
+        help="Result; for several inputs an existing folder.  [default: INPUT-swapped.EXT beside the input]",
     ),
     click.option(
         "--jobs",
         "job_list",
         type=FILE,
         metavar="FILE.csv",
-        help="In place of --source, --input and --output: a table with a job on each line, see above.",
+        help="In place of --source, --map, --people, --input and --output: a table with a job on each line, see above.",
     ),
     click.option(
         "--faces",
@@ -116,7 +116,13 @@ class _Region(click.ParamType):
     click.option("--end", type=SECONDS, metavar="TIME", help="End here."),
     CONFIG,
     MODE,
-    click.option("--model", default="compact", show_default=True, metavar="NAME|FILE", help="Weights of the swapper."),
+    click.option(
+        "--model",
+        default="compact",
+        show_default=True,
+        metavar="NAME|FILE",
+        help="Weights of the swapper: compact, or a file that `fsvideo train` wrote; warp is the plain baseline.",
+    ),
     click.option(
         "--refine/--no-refine",
         default=True,

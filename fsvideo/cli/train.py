@@ -13,7 +13,11 @@ RUN = stack(
     click.option("--data", type=FILE, required=True, metavar="DIR", help="Crops, as `fsvideo align` makes them."),
     click.option("--output", type=FILE, metavar="RUN", help="The run's folder.  [default: runs/NETWORK-DATE]"),
     click.option("--config", type=FILE, metavar="FILE.toml", help="Settings; a run's own config.toml shows them all."),
-    click.option("--preset", metavar="NAME", help="Sizes of the network.  [default: compact]"),
+    click.option(
+        "--preset",
+        metavar="NAME",
+        help="Sizes of the network: compact, tiny or, of AEI-Net, aei-256.  [default: compact]",
+    ),
     click.option("--steps", type=click.IntRange(1), metavar="N", help="Stop after so many steps."),
     click.option("--max-minutes", type=click.FloatRange(0), metavar="M", help="Stop after so many minutes."),
     click.option("--resume", is_flag=True, help="Go on with the run in --output, or the newest one."),
@@ -24,7 +28,13 @@ RUN = stack(
 
 @click.command()
 @click.option(
-    "--input", "inputs", type=FILE, multiple=True, required=True, metavar="PATH", help="Photos, folders, videos."
+    "--input",
+    "inputs",
+    type=FILE,
+    multiple=True,
+    required=True,
+    metavar="PATH",
+    help="Photo, video or folder of them; repeatable.",
 )
 @click.option("--output", type=FILE, required=True, metavar="DIR", help="Where the crops go.")
 @click.option("--size", type=click.IntRange(64, 512), default=256, show_default=True, help="Side of the crops, pixels.")
@@ -35,7 +45,7 @@ RUN = stack(
     show_default=True,
     help="Whose faces to take from a picture of several people.",
 )
-@click.option("--workers", type=click.IntRange(0, 256), default=0, help="Processes.  [default: all cores]")
+@click.option("--workers", type=click.IntRange(0, 256), default=0, show_default="all cores", help="Processes.")
 @DEVICE
 def align(
     inputs: tuple[Path, ...], output: Path, size: int, faces: Literal["largest", "all"], workers: int, device: str
@@ -61,12 +71,17 @@ def train() -> None:
 
 @train.command()
 @RUN
-@click.option("--size", type=click.Choice(["64", "128", "256", "512"]), help="Side of the crops to learn on, pixels.")
+@click.option(
+    "--size",
+    type=click.Choice(["64", "128", "256", "512"]),
+    help="Side of the crops to learn on, pixels.  [default: 64; aei-256: 256]",
+)
 @click.option(
     "--init",
     type=FILE,
     metavar="FILE",
-    help="Start from these weights, grown to --size; at the same size with the discriminators that lie beside them.",
+    help="Start from these weights, grown to --size, which must be theirs at least; at the same size with the "
+    "discriminators that lie beside them.",
 )
 @click.option(
     "--losses",
@@ -85,7 +100,7 @@ def aei(size: str | None, init: Path | None, losses: str, **run: Any) -> None:
     _train("aei", run, {"size": int(size) if size else None}, init=init, losses=losses)
 
 
-@train.command()
+@train.command(short_help="Train HEAR-Net, which repairs the swap.")
 @RUN
 @click.option("--aei", default="compact", show_default=True, metavar="NAME|FILE", help="The AEI-Net to repair.")
 @click.option("--init", type=FILE, metavar="FILE", help="Start from this HEAR-Net, whose AEI-Net may be another.")

@@ -10,7 +10,7 @@ import os
 import secrets
 import shutil
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -85,7 +85,7 @@ def load(certificate: Path, key: Path) -> Certificate:
         raise FsvideoError(f"{key}: is locked with a password", "give a key without one (openssl pkey)") from error
     except (ValueError, _unsupported()) as error:
         raise FsvideoError(f"{key}: holds no private key in PEM form", _HINT) from error
-    first, now = chain[0], datetime.now(timezone.utc)
+    first, now = chain[0], datetime.now(UTC)
     if first.public_key() != private.public_key():
         raise FsvideoError(f"{key}: is not the key of {certificate}", "give the key that the certificate was made for")
     if now >= first.not_valid_after_utc:
@@ -196,7 +196,7 @@ def _issue() -> tuple[bytes, bytes]:
         )
         for tail in (": issuer", "")
     )
-    begin = datetime.now(timezone.utc).replace(microsecond=0) - timedelta(days=1)  # clocks differ
+    begin = datetime.now(UTC).replace(microsecond=0) - timedelta(days=1)  # clocks differ
 
     def build(name: x509.Name, public: ec.EllipticCurvePublicKey, authority: bool) -> x509.CertificateBuilder:
         usage = x509.KeyUsage(

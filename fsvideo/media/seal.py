@@ -10,7 +10,7 @@ import threading
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
@@ -139,7 +139,7 @@ class Seal:
         agent = {"name": "fsvideo", "version": self.version}
         edited = {
             "action": "c2pa.edited",
-            "when": f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ}",
+            "when": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
             "softwareAgent": agent,
             "digitalSourceType": AI_EDITED,
             "description": "A face was replaced by a trained model.",

@@ -108,7 +108,7 @@ def _flat(recipe: Mapping[str, Any]) -> Rows:
 
 def _warning(document: Mapping[str, Any]) -> str:
     if document["provenance"] == "none":
-        return "No face was swapped: the output is a plain copy of the input."
+        return "No face was swapped: the output shows what the input shows."
     return (
         f"<strong>The output is synthetic.</strong> In {document['frames_swapped']} of {document['frames']} frames a "
         "trained model has painted another face over a person's own. It shows something that nobody did. Say so "

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar
-
-import tomllib
 
 from fsvideo.types import FsvideoError
 
