@@ -46,15 +46,15 @@ class Work:
         key = json.loads(json.dumps(key))  # as it will be read
         self._parts: dict[str, Record] = {}
         self._whole: list[int] = []
-        with self._told():
+        with _told(self.folder, self._output):
             self._lock = _lock(self.folder, output)
         try:
-            with self._told():
+            with _told(self.folder, self._output):
                 self._take_over(key, resume, again, note)
                 self._begin(key)
         except BaseException:
             if not any("part" in line for line in _read(self.folder / "journal.jsonl")):
-                self._remove()  # broken off before it held anything
+                _remove(self.folder, self._lock)  # broken off before it held anything
             self._lock.close()
             raise
 
@@ -68,7 +68,7 @@ class Work:
 
     def add(self, name: str, info: Record) -> None:
         """Vouch for the part at ``path(name)``: it is on the disk when this returns. Raises WriteError."""
-        with self._told():
+        with _told(self.folder, self._output):
             _sync_all(self.path(name))
             sync(self.folder)
             line = {"part": name, "sha256": digest(self.path(name)), "info": info}
@@ -77,13 +77,13 @@ class Work:
 
     def put(self, name: str, content: bytes) -> None:
         """Store a small part and vouch for it. Raises WriteError."""
-        with self._told():
+        with _told(self.folder, self._output):
             self.path(name).write_bytes(content)
         self.add(name, {})
 
     def drop(self, prefix: str) -> None:
         """Parts whose names begin so are not needed any more. Raises WriteError."""
-        with self._told():
+        with _told(self.folder, self._output):
             self._append({"drop": prefix})
             for name in [name for name in self._parts if name.startswith(prefix)]:
                 del self._parts[name]
@@ -106,7 +106,7 @@ class Work:
     ) -> None:
         self._journal.close()
         if error is None or not self._worth_keeping(error):
-            self._remove()
+            _remove(self.folder, self._lock)
         elif isinstance(error, FsvideoError):
             error.hint = f"{error.hint}; {_KEPT}" if error.hint else _KEPT
         else:
@@ -168,25 +168,44 @@ class Work:
         self._journal.flush()
         os.fsync(self._journal.fileno())
 
-    def _remove(self) -> None:
-        """The folder goes, its journal after the parts."""
-        for one in sorted(self.folder.iterdir(), key=lambda one: one.name == "journal.jsonl"):
-            if one.name != "lock":
-                remove(one)
-        with suppress(OSError):  # Windows removes no open file
-            (self.folder / "lock").unlink()
-        self._lock.close()
-        with suppress(OSError):
-            (self.folder / "lock").unlink(missing_ok=True)
-            self.folder.rmdir()
 
-    @contextmanager
-    def _told(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            message = f"{self._output}: its work folder {self.folder.name} cannot be written ({error.strerror})"
-            raise WriteError(message, "is there room on the disk?") from error
+def clear_remains(output: Path) -> bool:
+    """Remove what is left of a run that was killed while it cleaned up: a folder without journal. True: there was one.
+
+    Raises FsvideoError if a run holds it.
+    """
+    folder = folder_of(output)
+    if not folder.exists() or (folder / "journal.jsonl").exists():
+        return False
+    with _told(folder, output):
+        lock = _lock(folder, output)
+        if (folder / "journal.jsonl").exists():  # another run began meanwhile, and broke off
+            lock.close()
+            return False
+        _remove(folder, lock)
+    return True
+
+
+def _remove(folder: Path, lock: IO[bytes]) -> None:
+    """The folder goes, its journal after the parts; the lock is let go of."""
+    for one in sorted(folder.iterdir(), key=lambda one: one.name == "journal.jsonl"):
+        if one.name != "lock":
+            remove(one)
+    with suppress(OSError):  # Windows removes no open file
+        (folder / "lock").unlink()
+    lock.close()
+    with suppress(OSError):
+        (folder / "lock").unlink(missing_ok=True)
+        folder.rmdir()
+
+
+@contextmanager
+def _told(folder: Path, output: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        message = f"{output}: its work folder {folder.name} cannot be written ({error.strerror})"
+        raise WriteError(message, "is there room on the disk?") from error
 
 
 def folder_of(output: Path) -> Path:

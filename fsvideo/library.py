@@ -88,7 +88,7 @@ def load_swapper(
 ) -> Swapper:
     """Load weights once, for several calls of ``swap`` and ``FrameSwapper``.
 
-    ``model``: a name that `fsvideo weights` lists, or a file of one's own. ``backend``: what computes the swap, "auto"
+    ``model``: ``compact``, or a file that `fsvideo train` wrote. ``backend``: what computes the swap, "auto"
     is the fastest that is installed; a model's first use on another than torch takes longer. Raises FsvideoError.
     """
     return _load(model, refine, pick_device(device), backend=backend)

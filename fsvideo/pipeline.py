@@ -25,7 +25,7 @@ from fsvideo.faces.detect import FaceFinder
 from fsvideo.faces.smooth import fade, smooth
 from fsvideo.forecast import forecast
 from fsvideo.glance import glance
-from fsvideo.journal import Work, folder_of
+from fsvideo.journal import Work, clear_remains, folder_of
 from fsvideo.media import certificate, provenance, read, reel
 from fsvideo.media.seal import Seal, can_be_signed
 from fsvideo.media.write import MUXERS, STILLS, WriteOptions, Writer, in_parts, open_writer, refuse
@@ -316,10 +316,16 @@ def check_input(path: Path, no_limits: bool = False) -> None:
     read.probe(path, read.NO_LIMITS if no_limits else read.LIMITS)
 
 
-def finished_before(options: SwapOptions) -> bool:
-    """Whether a run that is resumed has nothing to do here: the output is there, and no unfinished work beside it."""
-    there = options.output.exists() and not folder_of(options.output).exists()
-    return options.resume and not options.overwrite and there
+def finished_before(options: SwapOptions, listed: bool) -> bool:
+    """Whether a run that is resumed has nothing to do here: the output is there, and no unfinished work beside it.
+
+    Of a single input, not ``listed``, that is so where the run was killed after its work, while it cleaned up; else
+    an output that exists is an error, as the settings may be others now.
+    """
+    if not options.resume or options.overwrite or not options.output.exists():
+        return False
+    cleared = clear_remains(options.output)
+    return (listed or cleared) and not folder_of(options.output).exists()
 
 
 def _same_kind(options: SwapOptions) -> bool:

@@ -259,7 +259,7 @@ def _liars(folder: Path, short: Path) -> dict[str, Path]:
         "words.png": _png(64, 64, (b"zTXt", b"x\0\0" + _bomb(1000)), (b"IDAT", zlib.compress(bytes(64 * 9)))),
         "huge.jpg": bytes(jpeg[:at]) + struct.pack(">HH", 65500, 65500) + bytes(jpeg[at + 4 :]),
         "huge.gif": bytes(gif),
-        "huge.bmp": bytes(bmp),
+        "wide.bmp": bytes(bmp),
         "huge.avi": bytes(avi),
         "huge.mov": bytes(mov),
         "huge.h264": _h264(60000, 60000),

@@ -11,6 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from commandline import run as command_line
 from media_fixtures import clip as picture_clip
 from media_fixtures import ffmpeg
 from resume_fixtures import EXAMPLE, SEGMENT, SOURCE, assert_same, make_clip
@@ -249,6 +250,23 @@ def test_broken_off_after_the_output_was_in_place(clip: Path, whole: Path, swapp
         json.loads(report.read_text())["per_frame"] == json.loads(whole.with_suffix(".json").read_text())["per_frame"]
     )
     assert sorted(p.name for p in tmp_path.iterdir()) == ["out.json", "out.mp4"]
+
+
+def test_killed_while_it_cleaned_up(tmp_path: Path) -> None:
+    """The output is in place, and the last of the work folder is an empty one with a lock, or without."""
+    output = tmp_path / "out.mp4"
+    arguments = ("swap", "--source", SOURCE, "--input", EXAMPLE, "--output", output, "--model", "unchanged")
+    for names in (["lock"], []):
+        output.write_bytes(b"made before")
+        folder_of(output).mkdir()
+        for name in names:
+            (folder_of(output) / name).touch()
+        assert "left as it is" in command_line(*arguments, "--resume").stderr
+        assert output.read_bytes() == b"made before" and list(tmp_path.iterdir()) == [output]
+        folder_of(output).mkdir()
+        assert "exists already" in command_line(*arguments, code=1).stderr
+        assert "exists already" in command_line(*arguments, "--resume", code=1).stderr
+        assert output.read_bytes() == b"made before" and list(tmp_path.iterdir()) == [output]
 
 
 def test_a_clip_without_faces_is_copied_and_one_without_frames_refused(

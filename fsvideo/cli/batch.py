@@ -63,7 +63,7 @@ def run_jobs(jobs: list[SwapOptions], listed: bool, dry_run: bool, as_json: bool
         options = replace(options, threads=threads)
         try:
             terminal.print(f"[bold]{escape(options.input.name)}[/]")
-            if listed and finished_before(options):
+            if finished_before(options, listed):
                 terminal.note(f"{options.output} is there already: left as it is")
                 results.append({"input": str(options.input), "output": str(options.output), "skipped": True})
                 outcomes.append(Outcome(options, "done before"))

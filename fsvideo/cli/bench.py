@@ -26,14 +26,18 @@ from fsvideo.cli.common import BACKEND, COMPUTE, FILE, errors, stack
         default=10.0,
         show_default=True,
         metavar="N",
-        help="So much of the clip, from its start.",
+        help="How much of the clip to use, from its start.",
     ),
-    click.option("--faces", type=click.Choice(["largest", "all"]), default="largest", show_default=True, help="Whom."),
+    click.option(
+        "--faces", type=click.Choice(["largest", "all"]), default="largest", show_default=True, help="Whom to swap."
+    ),
     click.option("--model", default="compact", show_default=True, metavar="NAME|FILE", help="Weights of the swapper."),
     click.option("--refine/--no-refine", default=True, show_default=True, help="With HEAR-Net, where there is one."),
     COMPUTE,
     BACKEND,
-    click.option("--output", type=FILE, metavar="DIR", help="Write bench.json and a plot, bench.png, there."),
+    click.option(
+        "--output", type=FILE, metavar="DIR", help="Write bench.json and a plot, bench.png, there, over earlier ones."
+    ),
     click.option("--quiet", is_flag=True, help="Say nothing but errors."),
     click.option("--json", "as_json", is_flag=True, help="Print the measurements to stdout, machine-readable."),
 )

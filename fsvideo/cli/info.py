@@ -63,7 +63,7 @@ def doctor(as_json: bool) -> None:
 
 @click.group()
 def weights() -> None:
-    """The weights that ship."""
+    """List or check the weights that ship."""
 
 
 @weights.command("list")

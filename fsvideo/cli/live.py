@@ -87,11 +87,11 @@ def live(
     fsvideo live --source face.jpg --input clip.mp4 --output live.mkv
 
     Nothing is known of what comes next, so positions are steadied by the past alone and --input clip.mp4 comes out
-    better through `fsvideo swap`. Of a camera or stream, pictures are left out rather than falling behind; of a file,
-    none is. The terminal shows frames a second and how many milliseconds the result is behind. Ctrl-C ends it: a file
-    is completed then, and the exit code is 0. Sound is not passed on.
+    better through `fsvideo swap`. Frames of a camera or stream are dropped so that the result does not fall behind; of
+    a file, none is. The terminal shows frames a second and how many milliseconds the result is behind. Ctrl-C ends it,
+    in a window q, Escape or closing it, too: a file is completed then, and the exit code is 0. Sound is not passed on.
 
-    Addresses: udp, rtp, tcp, rtmp, rtmps, srt and rtsp, as far as the installed FFmpeg has them. The network is used
+    Addresses: udp, rtp, tcp, rtmp, rtmps, srt and rtsp, as far as PyAV's FFmpeg has them. The network is used
     for an address that you name here, and for nothing else.
 
     MARKS: live output cannot carry a signed C2PA manifest, which is made of a finished file. Files and streams say in
