@@ -111,13 +111,18 @@ class Cast:
         return [(track, role) for track, role in played if role.face is not None]
 
     def _likenesses(self, tracks: Sequence[Track]) -> Iterator[tuple[float, int, Role]]:
-        """For each person of the clip, the role whose person they look most like, and how much."""
+        """For each person of the clip, the role whose person they look most like, and how much.
+
+        Several roles where that person has several, such as other faces at other times.
+        """
         roles = [(role, role.who) for role in self.roles if not isinstance(role.who, str)]
         for person in sorted({t.person for t in tracks}) if roles else ():
             seen = embedding_of(tracks, person)
             likeness = [float(seen @ who) for _, who in roles]
             best = int(np.argmax(likeness))
-            yield likeness[best], person, roles[best][0]
+            for role, who in roles:
+                if np.array_equal(who, roles[best][1]):
+                    yield likeness[best], person, role
 
 
 def _by_rule(role: Role, footage: Footage, info: MediaInfo) -> list[Track]:

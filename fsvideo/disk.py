@@ -41,6 +41,19 @@ def sync(path: Path) -> None:
             os.close(descriptor)
 
 
+def move(made: Path, place: Path) -> None:
+    """Put a file, or a folder of files, in its place; of a folder that is there, only files of the same names go.
+
+    Raises OSError.
+    """
+    if not made.is_dir() or not place.exists():
+        os.replace(made, place)
+        return
+    for path in made.iterdir():
+        os.replace(path, place / path.name)
+    made.rmdir()
+
+
 def remove(path: Path) -> None:
     """Remove a file, a link, or a folder with what is in it, if it is there. Raises OSError for a file that stays."""
     if path.is_dir() and not path.is_symlink():

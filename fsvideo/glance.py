@@ -14,6 +14,7 @@ from fsvideo import casting
 from fsvideo.faces.detect import FaceFinder
 from fsvideo.faces.follow import Follower, rescaled
 from fsvideo.flow import ahead
+from fsvideo.media import read
 from fsvideo.media.seek import stretches
 from fsvideo.media.view import upright
 from fsvideo.options import Footage, SwapOptions
@@ -42,7 +43,9 @@ def glance(info: MediaInfo, finder: FaceFinder, swapper: Swapper, options: SwapO
     """
     count = expected(info, options)
     moments = _moments(info, options, count)
-    follower = Follower(finder, lambda crops: swapper.embed(np.stack(crops)), casting.embedding_spec(swapper))
+    follower = Follower(
+        finder, lambda crops: swapper.embed(np.stack(crops)), casting.embedding_spec(swapper), options.detect_size
+    )
     kept: list[Frame] = []
     factor = (1.0, 1.0)
     every = _FRAMES if moments else math.ceil((count or _SHORT) / MOMENTS)
@@ -55,10 +58,12 @@ def glance(info: MediaInfo, finder: FaceFinder, swapper: Swapper, options: SwapO
             factor = (info.display_width / rgb.shape[1], info.display_height / rgb.shape[0])
             if index % every == every // 2:
                 kept.append(replace(frame, index=index))
+            last = replace(frame, index=index)
             ui.advance()
     found = follower.finish()
     if not len(found.times):
         raise MediaError(f"{info.path}: there is no frame in the part that was asked for", "check --start and --end")
+    kept = kept or [last]
     footage = Footage(found.times, [rescaled(track, factor) for track in found.tracks], found.cuts)
     return Glance(footage, kept, len(moments))
 
@@ -75,9 +80,8 @@ def _moments(info: MediaInfo, options: SwapOptions, count: int) -> list[float]:
 
 def _frames(info: MediaInfo, options: SwapOptions, moments: list[float], ui: Ui) -> Iterator[Frame]:
     how = how_to_read(options, ui)
-    if not moments:
-        runs = stretches(info, [options.start or 0.0], 2 * _SHORT, stop=options.end, **how)
-    else:
-        runs = (run for run in stretches(info, moments, _FRAMES, **how) if len(run) == _FRAMES)
-    for run in runs:
-        yield from islice(run, 2 * _SHORT)
+    if not moments:  # one by one: all of them at once would fill the memory
+        yield from islice(read.frames(info, options.start, options.end, **how), 2 * _SHORT)
+    for run in stretches(info, moments, _FRAMES, **how) if moments else ():
+        if len(run) == _FRAMES:
+            yield from run

@@ -130,7 +130,7 @@ class Work:
         if not parts:
             if resume:
                 note("there is nothing to resume: starting from the beginning")
-        elif changed:
+        elif changed and (resume or again):
             note(f"the unfinished work is of another {', '.join(changed)}: starting from the beginning")
         elif resume:
             self._parts = {line["part"]: line for line in parts if self._holds(line)}

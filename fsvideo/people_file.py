@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
@@ -100,7 +101,7 @@ def _part(path: Path, number: int, table: Mapping[str, Any], look: Look) -> Part
 
 def _paths(path: Path, value: str | list[str]) -> tuple[Path, ...]:
     names = [value] if isinstance(value, str) else value
-    return tuple(path.parent / Path(name).expanduser() for name in names)
+    return tuple(path.parent / os.path.expanduser(name) for name in names)
 
 
 def _fits(value: Any, hint: Any) -> bool:

@@ -7,7 +7,6 @@ the clip.
 
 from __future__ import annotations
 
-import os
 import secrets
 import shutil
 import time
@@ -21,6 +20,7 @@ import numpy as np
 import fsvideo
 from fsvideo import parts, report
 from fsvideo.casting import Cast
+from fsvideo.disk import move
 from fsvideo.faces.detect import FaceFinder
 from fsvideo.faces.smooth import fade, smooth
 from fsvideo.forecast import forecast
@@ -52,9 +52,9 @@ def plan(footage: Footage, cast: Cast, info: MediaInfo, options: SwapOptions) ->
     for track, role in cast.assign(footage, info):
         times = footage.times[track.start : track.stop]
         steady = smooth(track, times, options.smooth)
-        taken = role.takes(steady, times, info)
-        if role.face is not None and taken.any():
-            jobs.append(Job(steady, fade(steady, times, bounds, taken), role.face, role.look, role.name))
+        opacity = fade(steady, times, bounds, role.takes(steady, times, info))
+        if role.face is not None and opacity.any():
+            jobs.append(Job(steady, opacity, role.face, role.look, role.name))
     return jobs
 
 
@@ -80,7 +80,7 @@ def swap(options: SwapOptions, swapper: Swapper, ui: Ui, write: bool = True, met
     leaves what it finished in a work folder, and one with ``options.resume`` goes on from there to the same output.
     Raises FsvideoError for what a user can mend.
     """
-    info = read.probe(options.input, read.NO_LIMITS if options.no_limits else read.LIMITS)
+    info = check_input(options.input, options.no_limits, options.keep_going)
     if write and options.preview is not None:
         return _preview(options, options.preview, info, swapper, ui)
     if not write or not in_parts(options.output, info):
@@ -306,14 +306,16 @@ def _check_outputs(options: SwapOptions, info: MediaInfo, settings: WriteOptions
         reel.check(options.compare)
     if options.report is not None:
         report.check(options.report)
-    for place in (options.report, options.compare):
-        if place is not None:
-            refuse(place, info, options.overwrite)
+    places = [place for place in (options.output, options.report, options.compare) if place is not None]
+    for number, place in enumerate(places[1:], start=1):
+        refuse(place, info, options.overwrite)
+        if place.resolve() in [other.resolve() for other in places[:number]]:
+            raise WriteError(f"{place}: two results would have this name", "name output, report and reel differently")
 
 
-def check_input(path: Path, no_limits: bool = False) -> None:
-    """Raises MediaError for an input that cannot be read."""
-    read.probe(path, read.NO_LIMITS if no_limits else read.LIMITS)
+def check_input(path: Path, no_limits: bool = False, keep_going: bool = False) -> MediaInfo:
+    """What an input is. Raises MediaError where it cannot be read."""
+    return read.probe(path, read.NO_LIMITS if no_limits else read.LIMITS, keep_going)
 
 
 def finished_before(options: SwapOptions, listed: bool) -> bool:
@@ -342,14 +344,14 @@ def _copy(options: SwapOptions, work: Work | None) -> None:
         part = work.path("whole")
     try:
         if options.input.is_dir():
-            shutil.copytree(options.input, part)
+            part.mkdir()
+            for image in read.folder_images(options.input):
+                shutil.copyfile(image, part / image.name)
         else:
             shutil.copyfile(options.input, part)
         if work is not None:
             work.whole(part)
-        if options.input.is_dir() and options.output.exists():
-            shutil.rmtree(options.output)
-        os.replace(part, options.output)
+        move(part, options.output)
     except OSError as error:
         raise WriteError(f"{options.output}: cannot be written ({error.strerror})", "is there room?") from error
     finally:

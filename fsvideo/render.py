@@ -188,7 +188,7 @@ def painted(
     cut = meter.ahead(cut_faces(frames, info, jobs, swapper.spec, meter), batch)
     swapped = meter.ahead(swap_faces(cut, swapper, batch, cuts, meter), batch)
     painter = painter or Painter(info, options)
-    with closing(swapped):
+    with closing(cut), closing(swapped):
         for task in swapped:
             with meter.stage("blend"):
                 frame = painter.paint(task)
@@ -213,10 +213,15 @@ class Painter:
         self.past = dict(past or {})
 
     def paint(self, task: FrameTask) -> Frame:
-        """The frame with its faces swapped; the very same frame where it has none."""
+        """The frame with its faces swapped; the very same frame where it has none.
+
+        Where faces overlap, the larger one, which is taken to be in front, covers the others.
+        """
         frame = task.frame
         seconds = float(frame.pts * self.info.time_base)
-        for face, swapped in zip(task.faces, task.swapped, strict=True):
+        covered: list[tuple[Box, Array]] = []
+        faces = zip(task.faces, task.swapped, strict=True)
+        for face, swapped in sorted(faces, key=lambda pair: -pair[0].box.width * pair[0].box.height):
             look, past = face.job.look, self.past.get(face.job.track.id, Past())
             where = face.crop, face.mask, seconds, self.options.smooth
             if look.color == "match":
@@ -229,6 +234,10 @@ class Painter:
             box = masked(face.mask, face.matrix, face.box)
             part = box.within(face.box)
             matrix = shifted(face.matrix, part)
-            change = delta(face.region[part.slices], face.crop, swapped, face.mask, matrix, face.opacity)
+            change, shown = delta(face.region[part.slices], face.crop, swapped, face.mask, matrix, face.opacity)
+            for other, over in covered:
+                if (both := box.common(other)) is not None:
+                    change[both.within(box).slices] *= 1 - over[both.within(other).slices][..., None]
+            covered.append((box, shown))
             frame = add_rgb(frame, self.info, box, change)
         return frame

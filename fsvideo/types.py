@@ -68,6 +68,12 @@ class Box:
         """Index for an H x W array."""
         return slice(self.top, self.bottom), slice(self.left, self.right)
 
+    def common(self, other: Box) -> Box | None:
+        """What both cover; None where that is nothing."""
+        left, top = max(self.left, other.left), max(self.top, other.top)
+        right, bottom = min(self.right, other.right), min(self.bottom, other.bottom)
+        return Box(left, top, right, bottom) if left < right and top < bottom else None
+
     def within(self, outer: Box) -> Box:
         """The same rectangle, counted from the left and top of ``outer``."""
         return Box(self.left - outer.left, self.top - outer.top, self.right - outer.left, self.bottom - outer.top)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from media_fixtures import ffmpeg
 from test_resume import EXAMPLE, Watch, options_for
 
 from fsvideo import pipeline
+from fsvideo.faces.follow import Follower
 from fsvideo.glance import MOMENTS, glance
 from fsvideo.media import read
 from fsvideo.networks import load_finder
@@ -39,6 +41,21 @@ def test_a_long_clip_is_looked_at_in_moments(long: Path, swapper: Swapper, tmp_p
     assert result.footage.cuts == []  # a leap is none
     assert result.swapped_faces == 5 * MOMENTS
     assert [path.name for path in tmp_path.iterdir()] == ["sheet.png"]
+
+
+def test_a_few_frames_of_unknown_number(swapper: Swapper, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[int] = []
+    init = Follower.__init__
+
+    def noted(self: Follower, *rest: Any) -> None:
+        looked.append(rest[3])
+        init(self, *rest)
+
+    monkeypatch.setattr(Follower, "__init__", noted)
+    bare, sheet = tmp_path / "bare.h264", tmp_path / "sheet.png"
+    ffmpeg("-i", EXAMPLE, "-frames:v", "3", "-an", "-c:v", "libx264", "-bf", "0", bare)
+    result = pipeline.swap(options_for(bare, tmp_path / "out.mp4", preview=sheet, detect_size=777), swapper, Watch())
+    assert result.frames == 3 and sheet.exists() and looked == [777]
 
 
 def test_moments_lie_in_the_part_that_was_asked_for(long: Path, swapper: Swapper) -> None:

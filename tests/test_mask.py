@@ -67,11 +67,11 @@ def test_what_lies_outside_the_masked_part_would_not_change(scale: float, turn: 
     region = rng.uniform(0, 255, (box.height, box.width, 3)).astype(np.float32)
     crop, swapped = (cv2.GaussianBlur(rng.uniform(0, 255, (size, size, 3)), (0, 0), 2).astype(np.float32),) * 2
     swapped = swapped + 20
-    whole = delta(region, crop, swapped, mask, matrix, 1.0)
+    whole, _ = delta(region, crop, swapped, mask, matrix, 1.0)
     part = masked(mask, matrix, box)
     assert not (part.left | part.top) & 1 and box.left <= part.left < part.right <= box.right
     inner = part.within(box)
-    alone = delta(region[inner.slices], crop, swapped, mask, shifted(matrix, inner), 1.0)
+    alone, _ = delta(region[inner.slices], crop, swapped, mask, shifted(matrix, inner), 1.0)
     assert np.abs(whole[inner.slices] - alone).max() < 1.5  # the grain is estimated from other pixels
     whole[inner.slices] = 0
     assert np.abs(whole).max() < 1e-3

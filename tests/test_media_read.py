@@ -299,3 +299,12 @@ def test_absurd_sizes_are_refused(tmp_path: Path) -> None:
     (tmp_path / "huge.png").write_bytes(png)
     with pytest.raises(MediaError, match=r"huge\.png"):
         probe(tmp_path / "huge.png")
+
+
+def test_a_bare_stream_is_read_from_its_start_where_it_cannot_be_sought(tmp_path: Path) -> None:
+    bare = remux(clip(tmp_path / "clip.mp4", audio=0, seconds=1), tmp_path / "clip.h264")
+    info = probe(bare)
+    every = [frame.pts for frame in frames(info)]
+    begin = (every[10] - info.start) * info.time_base
+    assert [frame.pts for frame in frames(info, float(begin))] == every[10:]
+    assert list(frames(info, 1e20)) == []

@@ -120,6 +120,16 @@ def test_a_folder_keeps_its_names(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "out"]
 
 
+def test_two_images_never_become_one(tmp_path: Path) -> None:
+    source = tmp_path / "in"
+    source.mkdir()
+    for name in ("a.bmp", "a.png"):
+        still(source / name)
+    with pytest.raises(MediaError, match=r"two of the images would be a\.png"):
+        rewrite(source, tmp_path / "out")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in"]
+
+
 def test_a_folder_becomes_a_video_and_a_cut_folder_keeps_the_right_names(tmp_path: Path) -> None:
     source = tmp_path / "in"
     source.mkdir()

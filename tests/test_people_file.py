@@ -61,6 +61,7 @@ def test_each_person_has_what_they_say_and_else_what_holds_for_all(folder: Path)
         ('sourse = "face.jpg"', "person Ann: sourse: unknown key"),
         ("source = 3", "person Ann: source: 3 is not a text or a list of texts"),
         ('source = "gone.jpg"', "person Ann: source: there is no "),
+        ('source = "~nobody/gone.jpg"', "person Ann: source: there is no "),
         ('feather = "soft"', "person Ann: feather: 'soft' is not a number"),
         ("feather = true", "person Ann: feather: True is not a number"),
         ("feather = nan", "person Ann: feather: nan is not a number"),

@@ -201,6 +201,8 @@ def test_other_work_is_recognised_said_and_done_anew(clip: Path, whole: Path, sw
 def test_finished_parts_are_not_thrown_away_unasked(clip: Path, whole: Path, swapper: Swapper, tmp_path: Path) -> None:
     options = options_for(clip, tmp_path / "out.mp4")
     broken_off(options, swapper, "swap", 20)
+    with pytest.raises(FsvideoError, match="broke off"):  # not for other settings either
+        pipeline.swap(replace(options, quality=30), swapper, Silent())
     with pytest.raises(FsvideoError, match="broke off") as caught:
         pipeline.swap(options, swapper, Silent())
     assert "--resume" in caught.value.hint and "--overwrite" in caught.value.hint

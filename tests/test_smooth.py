@@ -98,6 +98,15 @@ def test_filled_rows_count_less() -> None:
     assert np.abs(error[14:17].mean((1, 2))).max() < 1.0 and np.abs(error[:12].mean((1, 2))).max() < 0.3
 
 
+def test_long_tracks_are_smoothed_in_blocks_that_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    times, path = pan(25.0)
+    whole = smooth(track(path, noise=0.5), times, 0.5)
+    monkeypatch.setattr("fsvideo.faces.smooth._BLOCK", 17)
+    pieces = smooth(track(path, noise=0.5), times, 0.5)
+    assert np.abs(whole.points - pieces.points).max() < 1e-3
+    assert np.abs(whole.outline - pieces.outline).max() < 1e-3
+
+
 def test_off_and_short_tracks() -> None:
     one = track(still(40), 0.5)
     assert smooth(one, np.arange(40) / 30, 0) is one

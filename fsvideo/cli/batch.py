@@ -54,7 +54,7 @@ def run_jobs(jobs: list[SwapOptions], listed: bool, dry_run: bool, as_json: bool
     torch.set_num_threads(threads)
     heap.keep()
     if not listed:
-        check_input(jobs[0].input, jobs[0].no_limits)  # before the networks are loaded
+        check_input(jobs[0].input, jobs[0].no_limits, jobs[0].keep_going)  # before the networks are loaded
     one, device = jobs[0], pick_device(jobs[0].device)
     swapper = load_swapper(one.model, one.refine, device, one.refine_strength, one.backend, terminal.note)
     results: list[dict[str, Any]] = []

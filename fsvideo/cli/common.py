@@ -31,6 +31,11 @@ def errors(quiet: bool = False) -> Iterator[Terminal]:
     except FsvideoError as error:
         terminal.error(error)
         sys.exit(1)
+    except OSError as error:  # of a path that may not be looked at, or cannot be one
+        if error.filename is None:
+            raise
+        terminal.error(FsvideoError(f"{error.filename}: {error.strerror}", "check the name, and who may read it"))
+        sys.exit(1)
     except KeyboardInterrupt as interruption:
         left = getattr(interruption, "__notes__", ["nothing was left behind"])
         terminal.print(f"[yellow]interrupted[/] {left[-1]}")

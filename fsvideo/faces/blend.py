@@ -71,8 +71,11 @@ def shifted(matrix: Array, box: Box) -> Array:
     return moved
 
 
-def delta(region: Array, crop: Array, swapped: Array, mask: Array, matrix: Array, opacity: float) -> Array:
-    """What to add to the picture's region (h, w, 3), 0..255 scale, so that it shows the swapped face.
+def delta(
+    region: Array, crop: Array, swapped: Array, mask: Array, matrix: Array, opacity: float
+) -> tuple[Array, Array]:
+    """What to add to the picture's region (h, w, 3), 0..255 scale, so that it shows the swapped face, and how much of
+    the face is shown at each pixel (h, w), 0..1.
 
     ``crop`` is what the network was given, ``swapped`` what it made, ``mask`` (S, S), all on the crop's grid;
     ``matrix`` maps region pixels to crop pixels. Only the change is carried back, so a swapper that returns its input
@@ -97,16 +100,16 @@ def delta(region: Array, crop: Array, swapped: Array, mask: Array, matrix: Array
     inside = alpha[sample] > 0.5
     if inside.any():
         values = np.abs(np.concatenate([one[sample][inside] for one in detail]))
-        grain = np.float32(_GRAIN * 1.4826 * float(np.median(values)))
+        grain = np.float32(_GRAIN * 1.4826 * float(np.partition(values, len(values) // 2)[len(values) // 2]))
         edges = [cv2.subtract(one, one.clip(-grain, grain)) for one in detail]
         change = [cv2.subtract(new, cv2.multiply(edge, lost)) for new, edge in zip(change, edges, strict=True)]
     return _weighted(change, alpha, opacity)
 
 
-def _weighted(change: Sequence[Array], alpha: Array, opacity: float) -> Array:
-    """(h, w, 3) the change of each channel where the mask lies, ``alpha`` within 0..1."""
+def _weighted(change: Sequence[Array], alpha: Array, opacity: float) -> tuple[Array, Array]:
+    """(h, w, 3) the change of each channel where the mask lies, ``alpha`` within 0..1, and (h, w) how much counts."""
     weight = alpha.clip(0, 1) * np.float32(opacity)
-    return np.asarray(cv2.merge([cv2.multiply(one, weight) for one in change]), np.float32)
+    return np.asarray(cv2.merge([cv2.multiply(one, weight) for one in change]), np.float32), weight
 
 
 def masked(mask: Array, matrix: Array, box: Box, margin: int = 4) -> Box:

@@ -215,7 +215,7 @@ class FaceFinder:
         return candidate if again is not None else None
 
     def _detect(self, image: Image, min_score: float) -> list[Candidate]:
-        bgr = np.ascontiguousarray(image[..., ::-1])
+        bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
         self._yunet.setInputSize((bgr.shape[1], bgr.shape[0]))
         self._yunet.setScoreThreshold(min_score)
         _, rows = self._yunet.detect(bgr)

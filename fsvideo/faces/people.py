@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -86,7 +87,8 @@ def _needed(track: Track, theirs: Sequence[Track], times: npt.NDArray[np.float64
     for other in theirs:
         before, after = (track, other) if track.start < other.start else (other, track)
         unseen = float(times[after.start] - times[before.stop - 1])
-        if unseen >= closest or any(before.stop <= cut <= after.start for cut in cuts):
+        cut = bisect_left(cuts, before.stop)
+        if unseen >= closest or (cut < len(cuts) and cuts[cut] <= after.start):
             continue
         closest = unseen
         size = float(np.sqrt(np.ptp(before.outline[-1], axis=0).prod()))

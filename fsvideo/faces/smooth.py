@@ -22,6 +22,7 @@ Smoother = Callable[[Values, Values, Values, float], Values]
 # (width of the window as a share of the widest, degree of the polynomial), from little to much smoothing.
 _STEPS = ((0.35, 2), (0.6, 2), (1.0, 2), (0.6, 1), (1.0, 1))
 _NOISE = 4.5  # standard deviations by which two estimates of one frame may differ and still be noise
+_BLOCK = 2000  # frames that are smoothed at a time
 _GLITCH = 8.0  # standard deviations by which no neighbour, before or after, expects a glitch
 _FILLED = 0.2  # trust in rows that were filled in between detections
 YAW, PITCH = (53.0, 60.0), (33.0, 40.0)  # degrees: a face turned beyond the second fades out, back within the first in
@@ -79,6 +80,17 @@ def adaptive(values: Values, times: Values, trust: Values, seconds: float) -> Va
     bends more than noise would explain.
     """
     noise = _noise(values)
+    pieces = []
+    for begin in range(0, len(values), _BLOCK):  # with what their windows reach: memory does not grow with the clip
+        end = min(begin + _BLOCK, len(values))
+        first = max(0, int(np.searchsorted(times, times[begin] - seconds)) - 3)
+        last = int(np.searchsorted(times, times[end - 1] + seconds)) + 3
+        there = slice(first, last)
+        pieces.append(_adapted(values[there], times[there], trust[there], seconds, noise)[begin - first : end - first])
+    return np.concatenate(pieces)
+
+
+def _adapted(values: Values, times: Values, trust: Values, seconds: float, noise: float) -> Values:
     estimates, gains = [values], [1 / trust]
     level = np.zeros(len(values))
     agrees = np.ones(len(values), bool)

@@ -14,7 +14,7 @@ import ffmpeg
 
 from fsvideo.types import FsvideoError, MediaError
 
-_TIME_LIMIT = 3600.0  # seconds
+TIME_LIMIT = 3600.0  # seconds
 # Only these demuxers may open a file, and they may open nothing but it: a playlist with an innocent name cannot make us
 # read other files or addresses.
 ONLY_MEDIA = {
@@ -48,7 +48,7 @@ def file_of(path: Path) -> str:
     return word(f"file:{path}")
 
 
-def run(graph: Any, timeout: float = _TIME_LIMIT) -> None:
+def run(graph: Any, timeout: float = TIME_LIMIT) -> None:
     """Run an ffmpeg-python graph of ``file_of`` names to its end.
 
     Raises ``MediaError`` with ffmpeg's last words if it fails or takes too long.

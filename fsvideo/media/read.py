@@ -43,14 +43,18 @@ _LOOK_AHEAD = 240  # packets read to judge whether the rate varies
 _CUT_OFF = 1.0  # seconds a stream may end before its header says, before we call it cut off
 
 
-def probe(path: Path, limits: Limits = LIMITS) -> MediaInfo:
+def probe(path: Path, limits: Limits = LIMITS, keep_going: bool = False) -> MediaInfo:
     """What an input is: a video, a still image, or a folder of images. Decodes one frame (of a folder: one an image).
 
-    Raises ``MediaError`` for whatever cannot be read or claims more than ``limits`` allow, in one line.
+    Raises ``MediaError`` for whatever cannot be read or claims more than ``limits`` allow, in one line; with
+    ``keep_going`` images of a folder may be damaged, as long as one is not.
     """
     path = Path(path)
-    if path.is_dir():
-        return _probe_folder(path, limits)
+    try:
+        if path.is_dir():
+            return _probe_folder(path, limits, keep_going)
+    except OSError as error:
+        raise MediaError(f"{path}: cannot be read ({error.strerror})", "check its name, and who may read it") from error
     with open_input(path, limits.still) as container:
         stream = main_video(container, path)
         check(path, container, stream, limits)
@@ -191,11 +195,17 @@ def in_natural_order(paths: Iterable[Path]) -> list[Path]:
     return sorted(paths, key=key)
 
 
-def _probe_folder(folder: Path, limits: Limits) -> MediaInfo:
+def _probe_folder(folder: Path, limits: Limits, keep_going: bool) -> MediaInfo:
     paths = folder_images(folder)
     if not paths:
         raise MediaError(f"{folder}: no images in this folder", f"it may hold {', '.join(sorted(IMAGES))}")
-    infos = [probe(path, replace(limits, still=limits.moving)) for path in paths]
+    infos = []
+    for path in paths:
+        try:
+            infos.append(probe(path, replace(limits, still=limits.moving)))
+        except MediaError:
+            if not keep_going or (path == paths[-1] and not infos):
+                raise
     first = infos[0]
     for info in infos[1:]:
         if (info.display_width, info.display_height) != (first.display_width, first.display_height):
@@ -289,7 +299,11 @@ def _decode(
         decoder.thread_type = ThreadType.AUTO
         decoder.thread_count = threads
         if seek_to is not None:
-            container.seek(seek_to, stream=stream)
+            try:
+                container.seek(seek_to, stream=stream)
+            except (av.error.FFmpegError, OverflowError):  # a bare stream has no index; nothing lies that far on
+                yield from _decode(info, None, to_the_end, threads, on_damage)
+                return
         previous: int | None = None
         for item in _pictures(container, stream, decoder):
             if isinstance(item, str):

@@ -12,10 +12,11 @@ from typing import Any
 import ffmpeg
 
 from fsvideo.media import read
-from fsvideo.media.ffmpeg import ONLY_MEDIA, file_of, run, word
+from fsvideo.media.ffmpeg import ONLY_MEDIA, TIME_LIMIT, file_of, run, word
 from fsvideo.types import MediaError
 
 _TICKS = 90000  # a second, of the reel
+_PATIENCE = 100  # seconds of work a second of the reel, before it is taken for stuck
 _EARLY = 0.002  # seconds: more than two containers differ in rounding a time, less than half a frame
 _SWEEP = 8.0  # seconds of the wipe's way there and back
 _EDGE = 4  # pixels of the wipe's edge
@@ -109,7 +110,8 @@ def compare(
         options["movflags"] = "faststart+use_metadata_tags"  # else it keeps only the keys it knows
         options["video_track_timescale"] = _TICKS
     try:
-        run(ffmpeg.output(picture, file_of(temp), copyts=None, **options))
+        patience = max(TIME_LIMIT, _PATIENCE * info.duration)
+        run(ffmpeg.output(picture, file_of(temp), copyts=None, **options), patience)
         complete(temp)
         os.replace(temp, output)
     finally:

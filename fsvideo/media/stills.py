@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 import av
 from av.codec.context import Flags
 
-from fsvideo.disk import sync
+from fsvideo.disk import move, sync
 from fsvideo.media import imagemeta
 from fsvideo.media.color import effective_tags
 from fsvideo.media.container import convert
@@ -52,9 +53,12 @@ class FolderWriter(PartsWriter):
     """
 
     def __init__(self, output: Path, info: MediaInfo, options: WriteOptions) -> None:
-        super().__init__(output, options, folder=True)
         self._info, self._options = info, options
         self._sources = folder_images(info.path)
+        names = Counter(self._name(source) for source in self._sources)
+        if twin := next((name for name, count in names.items() if count > 1), None):
+            raise MediaError(f"{info.path}: two of the images would be {twin} in the output", "rename one of them")
+        super().__init__(output, options, folder=True)
         if any(path.suffix.lower() not in STILLS for path in self._sources):
             self.notes.append("BMP and TIFF images are written as PNG")
 
@@ -63,9 +67,12 @@ class FolderWriter(PartsWriter):
 
     def _store(self, frame: Frame, folder: Path) -> None:
         source = self._sources[frame.pts]
-        suffix = source.suffix if source.suffix.lower() in STILLS else ".png"
-        blob = _encode(frame, self._info, suffix.lower(), self._options, source)
-        (folder / f"{source.stem}{suffix}").write_bytes(blob)
+        place = folder / self._name(source)
+        place.write_bytes(_encode(frame, self._info, place.suffix.lower(), self._options, source))
+
+    @staticmethod
+    def _name(source: Path) -> str:
+        return source.name if source.suffix.lower() in STILLS else f"{source.stem}.png"
 
     def _part(self, path: Path) -> _FolderPart:
         path.mkdir()
@@ -89,12 +96,7 @@ class FolderWriter(PartsWriter):
         super()._publish()
 
     def _move(self) -> None:
-        if not self.output.exists():
-            os.rename(self._temp, self.output)
-            return
-        for path in self._temp.iterdir():
-            os.replace(path, self.output / path.name)
-        self._temp.rmdir()
+        move(self._temp, self.output)
 
 
 @dataclass(frozen=True)

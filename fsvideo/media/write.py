@@ -51,6 +51,8 @@ def refuse(output: Path, info: MediaInfo, overwrite: bool) -> None:
         raise MediaError(f"{output}: the folder {parent} cannot be written to", "choose another folder")
     if output.exists() and output.samefile(info.path):
         raise MediaError(f"{output}: is the input itself", "choose another name")
+    if info.kind == "folder" and info.path.resolve() in output.resolve().parents:
+        raise MediaError(f"{output}: lies in the input's folder, which stays as it is", "choose another folder")
     if output.is_dir() and info.kind != "folder":
         raise MediaError(f"{output}: is a folder", "name a file in it")
     if not overwrite and (output.exists() or output.is_symlink()):

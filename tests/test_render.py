@@ -1,0 +1,84 @@
+"""Pass 2's parts: which tracks become jobs, and faces that overlap."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_media_color import info_of, random_frame
+
+from fsvideo.casting import Cast, Role
+from fsvideo.options import Footage, Look, SwapOptions
+from fsvideo.pipeline import plan
+from fsvideo.render import Job, Painter, cut_faces
+from fsvideo.swapper import unchanged
+from fsvideo.types import Array, Identity, Track
+
+OPTIONS = SwapOptions((), Path("in.mp4"), Path("out.mp4"))
+WHO = Identity(np.eye(128, dtype=np.float32)[0], ("someone",))
+PLAIN = Look(color="keep", sharpness="keep")
+
+
+def standing(x: float, y: float, size: float, yaw: float = 0.0, frames: int = 1, number: int = 0) -> Track:
+    """A face that stays where it is."""
+    five = np.array([(-0.3, -0.2), (0.3, -0.2), (0, 0.1), (-0.25, 0.4), (0.25, 0.4)], np.float32)
+    angle = np.linspace(0, 2 * np.pi, 36, endpoint=False)
+    oval = np.stack([0.6 * np.cos(angle), 0.8 * np.sin(angle)], 1)
+    points, outline = ((np.float32([x, y]) + size * one).astype(np.float32) for one in (five, oval))
+    return Track(
+        number,
+        0,
+        np.repeat(points[None], frames, 0),
+        np.repeat(outline[None], frames, 0),
+        np.tile(np.float32([yaw, 0, 0]), (frames, 1)),
+        np.ones(frames, np.float32),
+        WHO.embedding,
+        person=number,
+    )
+
+
+def footage(*tracks: Track) -> Footage:
+    return Footage(np.arange(len(tracks[0].points)) / 25, list(tracks), [])
+
+
+@pytest.mark.parametrize(("yaw", "jobs"), [(0.0, 1), (80.0, 0)])
+def test_a_face_that_is_never_shown_is_no_job(yaw: float, jobs: int) -> None:
+    """One in profile all the time is not swapped in any frame: then nothing is, and nothing says so."""
+    info = info_of("yuv420p")
+    seen = footage(standing(100, 90, 60, yaw, frames=40))
+    assert len(plan(seen, Cast((Role("", WHO, "all"),)), info, OPTIONS)) == jobs
+
+
+def test_one_person_may_get_other_faces_at_other_times() -> None:
+    info, seen = info_of("yuv420p"), footage(standing(100, 90, 60, frames=100))
+    other = Identity(np.eye(128, dtype=np.float32)[1], ("another",))
+    roles = (Role("before", WHO, WHO.embedding, end=2.0), Role("after", other, WHO.embedding.copy(), start=2.0))
+    before, after = sorted(plan(seen, Cast(roles), info, OPTIONS), key=lambda job: job.name, reverse=True)
+    assert (before.name, after.name) == ("before", "after") and after.identity is other
+    assert before.opacity[:45].min() == 1 and before.opacity[50:].max() == 0
+    assert after.opacity[:50].max() == 0 and after.opacity[55:].min() == 1
+
+
+def painted(jobs: list[Job]) -> tuple[Array, Array]:
+    """The luma before and after a swapper that makes every face 60 levels brighter."""
+    info, frame = info_of("yuv444p", range_=2), replace(random_frame("yuv444p"), index=0)
+    (task,) = cut_faces([frame], info, jobs, unchanged().spec)
+    task.swapped = [face.crop + 60 for face in task.faces]
+    made = Painter(info, replace(OPTIONS, smooth=0.0)).paint(task)
+    return frame.planes[0].astype(np.float32), made.planes[0].astype(np.float32)
+
+
+def test_where_faces_overlap_the_nearer_one_is_seen_alone() -> None:
+    near, far = standing(90, 90, 70), standing(120, 80, 40, number=1)
+    ones = np.ones(1, np.float32)
+    jobs = [Job(track, ones, WHO, PLAIN) for track in (far, near)]
+    before, alone = painted(jobs[1:])
+    _, both = painted(jobs)
+    _, turned = painted(jobs[::-1])
+    assert np.array_equal(both, turned)  # whatever their order
+    inside = alone - before > 59
+    assert inside.sum() > 1000 and np.abs(both - alone)[inside].max() <= 1
+    assert (both - before).max() <= 61.5  # nowhere the sum of both
+    assert (np.abs(both - alone) > 30).sum() > 100  # the other is there beside it
