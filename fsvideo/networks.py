@@ -30,14 +30,6 @@ def pick_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def has_bfloat16(device: torch.device) -> bool:
-    """Whether products of bfloat16 matrices have instructions of their own there."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
-    found = torch.cpu.get_capabilities() if device.type == "cpu" else {}
-    return any(bool(found.get(name)) for name in ("amx_bf16", "avx512_bf16", "bf16"))
-
-
 def load_encoder(name: str = "identity") -> IdentityEncoder:
     """The shipped identity encoder, or another one that ships (``second``, ``third``: for training)."""
     checkpoint = weights.load(name, "identity")

@@ -21,6 +21,7 @@ FLOOR = {
     "options": 1,
     "disk": 0,
     "heap": 0,
+    "processor": 0,
     "console": 2,
     "flow": 2,
     "meter": 3,

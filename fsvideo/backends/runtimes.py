@@ -96,7 +96,11 @@ def _core() -> Any:
 
 
 def _half_where_it_is_fast(exact: bool) -> str:
-    able = "BF16" in _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    import torch
+
+    from fsvideo.processor import has_bfloat16
+
+    able = "BF16" in _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES") and has_bfloat16(torch.device("cpu"))
     return "bfloat16" if able and not exact else "float32"
 
 

@@ -13,8 +13,8 @@ from fsvideo.bench import ceilings, network, plain, whole
 from fsvideo.bench.setup import BenchOptions, cores, set_threads
 from fsvideo.console import Silent
 from fsvideo.meter import Cost, StageMeter
-from fsvideo.networks import has_bfloat16
 from fsvideo.pipeline import swap
+from fsvideo.processor import has_bfloat16
 from fsvideo.types import MediaInfo, Ui
 
 # What is shown as one stage, and what the run calls its parts.

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from fsvideo.networks import has_bfloat16
+from fsvideo.processor import has_bfloat16
 from fsvideo.train.run import Diverged
 from fsvideo.train.world import World
 
