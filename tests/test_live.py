@@ -210,3 +210,11 @@ def test_ctrl_c_completes_the_file(tmp_path: Path) -> None:
     assert said["ended"] == "it was ended"
     assert 0 < said["frames"] == len(list(read.frames(read.probe(output))))
     assert list(tmp_path.iterdir()) == [output]
+
+
+def test_opencv_is_there_before_pyav() -> None:
+    """Behind PyAV its windows hang, as both bring a libxcb: whichever room comes first, OpenCV is loaded first."""
+    code = "import sys, fsvideo.{}; names = list(sys.modules); assert names.index('cv2') < names.index('av')"
+    for first in ("media.read", "media.broadcast", "pipeline", "live"):
+        done = subprocess.run([sys.executable, "-c", code.format(first)], capture_output=True, text=True)
+        assert done.returncode == 0, (first, done.stderr)

@@ -29,6 +29,7 @@ _TITLE = "fsvideo: AI-edited"
 _TICK = Fraction(1, 90000)
 _QUICK = {"preset": "veryfast", "tune": "zerolatency", "crf": "20"}
 _QUIT = (27, ord("q"))  # escape
+_WIDEST = 1280  # pixels of a window's longer side when it opens
 
 
 class Sink(Protocol):
@@ -76,8 +77,11 @@ class Window:
     def __init__(self, info: MediaInfo) -> None:
         check_sink("window")
         self._info = info
+        os.environ.setdefault("QT_LOGGING_RULES", "default.warning=false")  # OpenCV's Qt misses fonts it does not need
+        shown = min(1.0, _WIDEST / max(info.display_width, info.display_height))
         try:
-            cv2.namedWindow(_TITLE, cv2.WINDOW_NORMAL)
+            cv2.namedWindow(_TITLE, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
+            cv2.resizeWindow(_TITLE, round(info.display_width * shown), round(info.display_height * shown))
         except cv2.error as error:
             raise MediaError("window: cannot be opened", "name a file, a device or an address as --output") from error
 
