@@ -92,11 +92,13 @@ def evaluate(threads: int, quiet: bool, as_json: bool, **rest: Any) -> None:
         import cv2
         import torch
 
+        from fsvideo import heap
         from fsvideo.evaluate.report import document, grid
         from fsvideo.evaluate.run import EvaluateOptions
         from fsvideo.evaluate.run import evaluate as run
 
         torch.set_num_threads(threads or os.cpu_count() or 1)
+        heap.keep()
         if threads:
             cv2.setNumThreads(threads)
         options = EvaluateOptions(**rest)
