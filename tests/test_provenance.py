@@ -73,7 +73,7 @@ def test_verify_shows_it_and_its_exit_code_says_whether_it_holds(
     for words in ("valid", "untrusted certificate", "clip_mp4.mp4", "opened, edited", "compositeWith", "AEI-Net"):
         assert words in shown
     blob = bytearray(output.read_bytes())
-    blob[blob.index(b"mdat") + 5000] ^= 1
+    blob[blob.rindex(b"mdat") + 5000] ^= 1
     flipped = tmp_path / "flipped.mp4"
     flipped.write_bytes(blob)
     assert "ALTERED" in run("verify", flipped, code=3).stderr
@@ -145,7 +145,7 @@ def test_an_altered_or_broken_history_is_told_and_stops_nothing(
     made: dict[str, dict[str, Any]], inputs: Path, seal: Seal, tmp_path: Path
 ) -> None:
     whole = Path(made["mov"]["output"]).read_bytes()
-    pieces = {"altered": whole.index(b"mdat") + 5000, "broken": whole.index(b"fsvideo.model") + 3}
+    pieces = {"altered": whole.rindex(b"mdat") + 5000, "broken": whole.index(b"fsvideo.model") + 3}
     for name, at in pieces.items():
         blob = bytearray(whole)
         blob[at] ^= 1

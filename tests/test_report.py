@@ -110,7 +110,7 @@ def test_pictures_are_few_and_the_synthetic_ones_are_marked() -> None:
 def test_it_says_what_was_swapped_and_what_was_not() -> None:
     assert "The output is synthetic" in made(rows(30))
     empty = page.html(document([], provenance="none"), [], [], tags("1", "x"), [], np.arange(30) / 25)
-    assert "plain copy" in empty and "synthetic.</strong>" not in empty
+    assert "shows what the input shows" in empty and "synthetic.</strong>" not in empty
     one = made(rows(1), samples=1)  # an image
     assert '<figure class="pair">' in one and '<figure class="plot">' not in one
 

@@ -15,7 +15,11 @@ from typing import IO, Any, TypeVar
 
 SETTINGS: dict[str, Any] = {
     "version": 1,
-    "core": {"allowed_network_hosts": [], "backing_store_memory_threshold_in_mb": 32},
+    "core": {
+        "allowed_network_hosts": [],
+        "backing_store_memory_threshold_in_mb": 32,
+        "merkle_tree_chunk_size_in_kb": 8192,  # videos are hashed in such pieces: as a whole they would fill the memory
+    },
     "verify": {"remote_manifest_fetch": False, "ocsp_fetch": False, "verify_trust": True, "verify_after_sign": True},
     "builder": {"thumbnail": {"enabled": False}},  # one of the input would show the face before
 }
