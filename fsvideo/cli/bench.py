@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from fsvideo.cli.common import BACKEND, COMPUTE, FILE, errors, stack
+from fsvideo.cli.common import BACKEND, COMPUTE, FILE, MODEL, REFINE, errors, stack
 
 
 @click.command(short_help="Measure what a swap costs on this machine.")
@@ -31,8 +31,8 @@ from fsvideo.cli.common import BACKEND, COMPUTE, FILE, errors, stack
     click.option(
         "--faces", type=click.Choice(["largest", "all"]), default="largest", show_default=True, help="Whom to swap."
     ),
-    click.option("--model", default="compact", show_default=True, metavar="NAME|FILE", help="Weights of the swapper."),
-    click.option("--refine/--no-refine", default=True, show_default=True, help="With HEAR-Net, where there is one."),
+    MODEL,
+    REFINE,
     COMPUTE,
     BACKEND,
     click.option(

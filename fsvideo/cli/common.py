@@ -108,3 +108,19 @@ COMPUTE = stack(
     ),
     click.option("--threads", type=click.IntRange(0, 256), default=0, show_default="all cores", help="CPU threads."),
 )
+MODEL = click.option(
+    "--model",
+    default="compact",
+    show_default=True,
+    metavar="NAME|FILE",
+    help="Weights of the swapper: compact, or a file that `fsvideo train` wrote; warp is the plain baseline.",
+)
+REFINE = click.option(
+    "--refine/--no-refine",
+    default=True,
+    show_default=True,
+    help="Repair occlusions with HEAR-Net, where the model has one.",
+)
+REFERENCE = click.option(
+    "--reference", type=FILE, metavar="IMAGE", help="Picture of the person to swap, for --faces reference."
+)

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from fsvideo.cli.common import COMPUTE, FILE, backend, errors, stack
+from fsvideo.cli.common import COMPUTE, FILE, MODEL, backend, errors, stack
 
 
 @click.command(short_help="Measure swaps on photos of people and on clips.")
@@ -18,7 +18,7 @@ from fsvideo.cli.common import COMPUTE, FILE, backend, errors, stack
     click.option(
         "--source", type=FILE, metavar="FACE", help="Photo to put on the clips.  [default: people of --people in turn]"
     ),
-    click.option("--model", default="compact", show_default=True, metavar="NAME|FILE", help="Weights of the swapper."),
+    MODEL,
     click.option(
         "--refine/--no-refine",
         default=True,

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from fsvideo.cli.common import BACKEND, COMPUTE, FILE, errors, stack
+from fsvideo.cli.common import BACKEND, COMPUTE, FILE, MODEL, REFERENCE, REFINE, errors, stack
 from fsvideo.cli.look import LOOK, take_look
 from fsvideo.options import SwapOptions
 
@@ -26,7 +26,7 @@ from fsvideo.options import SwapOptions
         multiple=True,
         required=True,
         metavar="FACE",
-        help="Photo, clip or folder that shows the face to put in; repeat it to average several of one person.",
+        help="Photo, video or folder that shows the face to put in; repeat it to average several of one person.",
     ),
     click.option(
         "--input",
@@ -50,16 +50,9 @@ from fsvideo.options import SwapOptions
         show_default=True,
         help="Whom to swap: who filled most of the last seconds, everyone, or the one in --reference.",
     ),
-    click.option(
-        "--reference", type=FILE, metavar="IMAGE", help="Picture of the person to swap, for --faces reference."
-    ),
-    click.option("--model", default="compact", show_default=True, metavar="NAME|FILE", help="Weights of the swapper."),
-    click.option(
-        "--refine/--no-refine",
-        default=True,
-        show_default=True,
-        help="Repair occlusions with HEAR-Net, where the model has one.",
-    ),
+    REFERENCE,
+    MODEL,
+    REFINE,
     LOOK,
     click.option(
         "--smooth",

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from fsvideo.cli.batch import run_jobs
-from fsvideo.cli.common import BACKEND, COMPUTE, FILE, SECONDS, errors, stack
+from fsvideo.cli.common import BACKEND, COMPUTE, FILE, MODEL, REFERENCE, REFINE, SECONDS, errors, stack
 from fsvideo.cli.jobs import jobs_of, read_jobs
 from fsvideo.cli.look import LOOK, take_look
 from fsvideo.cli.settings import CONFIG, MODE, Command, used
@@ -87,9 +87,7 @@ class _Region(click.ParamType):
         show_default=True,
         help="Whom to swap: the person who fills most of the picture, everyone, or the one in --reference.",
     ),
-    click.option(
-        "--reference", type=FILE, metavar="IMAGE", help="Picture of the person to swap, for --faces reference."
-    ),
+    REFERENCE,
     click.option(
         "--people",
         type=FILE,
@@ -116,19 +114,8 @@ class _Region(click.ParamType):
     click.option("--end", type=SECONDS, metavar="TIME", help="End here."),
     CONFIG,
     MODE,
-    click.option(
-        "--model",
-        default="compact",
-        show_default=True,
-        metavar="NAME|FILE",
-        help="Weights of the swapper: compact, or a file that `fsvideo train` wrote; warp is the plain baseline.",
-    ),
-    click.option(
-        "--refine/--no-refine",
-        default=True,
-        show_default=True,
-        help="Repair occlusions with HEAR-Net, where the model has one.",
-    ),
+    MODEL,
+    REFINE,
     click.option(
         "--refine-strength",
         type=click.FloatRange(0, 1),
