@@ -101,6 +101,17 @@ def test_texture_is_the_logarithm_of_how_much_stronger_the_detail_is() -> None:
     assert losses.texture(target + 0.3, target).item() == pytest.approx(0, abs=1e-4)
 
 
+def test_tint_sees_colour_in_squares_and_nothing_else() -> None:
+    target = torch.zeros(2, 3, 64, 64)
+    assert losses.tint(target + 0.4, target).item() == pytest.approx(0, abs=1e-6)  # brighter
+    red = target.clone()
+    red[:, 0] = 0.5
+    assert losses.tint(red, target).item() == pytest.approx(0.5 * (0.168736 + 0.5) / 2, rel=1e-5)
+    dots = target.clone()
+    dots[:, 0, ::2, ::2], dots[:, 0, 1::2, ::2] = 0.5, -0.5  # gone within a square of 2 x 2
+    assert losses.tint(dots, target).item() == pytest.approx(0, abs=1e-6)
+
+
 def test_texture_looks_at_the_middle_of_the_crop() -> None:
     target = torch.rand(1, 3, 64, 64)
     middle, rim = target.clone(), target.clone()

@@ -34,7 +34,7 @@ def encoder() -> IdentityEncoder:
 def test_every_loss_is_named_and_the_adversarial_one_waits(encoder: IdentityEncoder) -> None:
     trainer, pairs = aei_run(encoder)
     names = [set(trainer.train_step(pairs.draw(k))) for k in range(3)]
-    always = {"total", "id", "att", "rec", "away", "texture"}
+    always = {"total", "id", "att", "rec", "away", "texture", "tint"}
     assert names == [always, always | {"d", "d_feature"}, always | {"d", "d_feature", "adv", "feature"}]
 
 

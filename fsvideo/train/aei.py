@@ -114,6 +114,8 @@ class AEITrainer:
                     terms["expression"] = losses.expression(shapes, wanted_shapes, seen_faces)
             if s.w_texture > 0:
                 terms["texture"] = losses.texture(y_hat.float(), batch.target)
+            if s.w_tint > 0:
+                terms["tint"] = losses.tint(y_hat.float(), batch.target)
             maps = [m for name in _WATCHERS if name in seen for m in seen[name][1]]
             if adversarial:
                 self._freeze(True)
@@ -124,7 +126,7 @@ class AEITrainer:
         weights = {name: w * risen for name, w in {"id": s.w_id, "away": s.w_away, **s.recognisers}.items()}
         weights |= {"att": s.w_att, "rec": s.w_rec}
         weights |= {"mesh": s.w_mesh, "pose": s.w_pose, "expression": s.w_expression}
-        weights |= {"texture": s.w_texture, "adv": s.w_adv, "feature": s.w_feature}
+        weights |= {"texture": s.w_texture, "tint": s.w_tint, "adv": s.w_adv, "feature": s.w_feature}
         told = descend(terms, weights, self.opt, self.world, self.step)
         if self.step >= s.warmup - s.lead:
             self._freeze(False)

@@ -20,6 +20,7 @@ class AEISettings:
     w_expression: float = 6.0  # of the expression that is read off the face mesh
     w_pose: float = 18.0  # of the face mesh as a whole turned, moved and enlarged
     w_texture: float = 2.0  # of fine detail as strong as the target's; 0: without it
+    w_tint: float = 100.0  # of the target's colour differences; 0: without it
     w_att: float = 10.0
     w_id: float = 8.0
     w_second: float = 8.0  # of the identity loss by a second recogniser; 0: without it
@@ -52,7 +53,7 @@ class AEISettings:
 
 
 # What --losses takes. The shipped weights' own are the defaults above; the others are FaceShifter's terms alone.
-_PLAIN = {"w_second": 0.0, "w_third": 0.0, "enough": 1.0, "w_feature": 0.0, "w_texture": 0.0}
+_PLAIN = {"w_second": 0.0, "w_third": 0.0, "enough": 1.0, "w_feature": 0.0, "w_texture": 0.0, "w_tint": 0.0}
 _PLAIN |= {"w_away": 0.0, "w_mesh": 0.0, "w_expression": 0.0, "w_pose": 0.0}
 LOSSES: dict[str, dict[str, float]] = {
     "shipped": {},
