@@ -12,11 +12,13 @@ from fsvideo import weights
 from fsvideo.faces.detect import FaceFinder
 from fsvideo.models import hear
 from fsvideo.models.expression import Blendshapes
-from fsvideo.models.identity import IDENTITY_ENCODERS, IdentityEncoder
+from fsvideo.models.identity import IDENTITY_ENCODERS, EncoderEnsemble, IdentityEncoder, SecondOpinion, ThirdOpinion
 from fsvideo.models.landmarks import FaceMesh
 from fsvideo.types import CropSpec, FsvideoError, WeightsError
 
 Net = TypeVar("Net", bound=nn.Module)
+
+_SHIPPED = {IdentityEncoder.name: "identity", SecondOpinion.name: "second", ThirdOpinion.name: "third"}
 
 
 def pick_device(name: str) -> torch.device:
@@ -31,11 +33,21 @@ def pick_device(name: str) -> torch.device:
 
 
 def load_encoder(name: str = "identity") -> IdentityEncoder:
-    """The shipped identity encoder, or another one that ships (``second``, ``third``: for training)."""
+    """A recogniser that ships: ``identity``, ``second`` or ``third``."""
     checkpoint = weights.load(name, "identity")
     encoder = IDENTITY_ENCODERS[checkpoint.meta["name"]]()
     encoder.load_state_dict(checkpoint.tensors)
     return encoder.eval()
+
+
+def load_ensemble(name: str = IdentityEncoder.name) -> EncoderEnsemble:
+    """The identity encoder of this name: recognisers' names with a + between them. Raises KeyError for another name."""
+    return EncoderEnsemble([load_encoder(shipped) for shipped in shipped_parts(name)])
+
+
+def shipped_parts(name: str) -> list[str]:
+    """The shipped weights behind an identity encoder's name. Raises KeyError where that names no such thing."""
+    return [_SHIPPED[part] for part in name.split("+")]
 
 
 def load_mesh() -> FaceMesh:

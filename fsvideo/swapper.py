@@ -22,8 +22,8 @@ from fsvideo.faces.detect import FaceFinder
 from fsvideo.faces.mesh import lay
 from fsvideo.models import aei, hear
 from fsvideo.models.chain import Chain
-from fsvideo.models.identity import IdentityEncoder
-from fsvideo.networks import filled, load_encoder, load_finder, load_hear
+from fsvideo.models.identity import EncoderEnsemble
+from fsvideo.networks import filled, load_ensemble, load_finder, load_hear, shipped_parts
 from fsvideo.types import Array, CropSpec, FsvideoError, Identity, Image, WeightsError
 
 _TORCH = f"torch {torch.__version__}"
@@ -62,7 +62,7 @@ class AEISwapper:
 
     name: str
     net: aei.AEINet
-    encoder: IdentityEncoder
+    encoder: EncoderEnsemble
     refiner: hear.HEARNet | None
     spec: CropSpec
     device: torch.device
@@ -118,7 +118,7 @@ class AEISwapper:
 class Unchanged:
     """Returns its input: shows what the pipeline around a swap does to a picture by itself (nothing)."""
 
-    encoder: IdentityEncoder
+    encoder: EncoderEnsemble
     spec: CropSpec
     name: str = "unchanged"
     hashes: Mapping[str, str] = field(default_factory=dict)
@@ -193,7 +193,6 @@ def _on(swapper: Swapper, backend: str, note: Callable[[str], None]) -> Swapper:
 def _load(model: str, refine: bool, device: torch.device, share: float) -> AEISwapper:
     checkpoint = weights.load(model, "aei")
     meta = checkpoint.meta
-    encoder = load_encoder()
     try:
         config = aei.AEIConfig.from_json(meta["config"])
         spec = CropSpec.from_json(meta["crop"])
@@ -203,15 +202,24 @@ def _load(model: str, refine: bool, device: torch.device, share: float) -> AEISw
             f"{checkpoint.path}: its tensors do not fit an AEI-Net of the sizes it states",
             "take a file that `fsvideo train aei` wrote",
         ) from error
-    if meta.get("identity") != encoder.name or spec.size != config.size:
+    try:
+        encoder = load_ensemble(meta["identity"])
+    except KeyError as error:
         raise WeightsError(
-            f"{checkpoint.path}: made for another identity encoder or crop", f"this fsvideo has {encoder.name}"
+            f"{checkpoint.path}: made for an identity encoder that is not here", "take a file made with this fsvideo"
+        ) from error
+    if spec.size != config.size or encoder.length != config.z_id:
+        raise WeightsError(
+            f"{checkpoint.path}: its crop or identity encoder does not fit the sizes it states",
+            "take a file that `fsvideo train aei` wrote",
         )
     refiner = load_hear(meta["refiner"], spec) if meta.get("refiner") and refine and share > 0 else None
     modules = [m for m in (net, encoder, refiner) if m is not None]
     for module in modules:
         module.eval().requires_grad_(False).to(device)
-    hashes = {"AEI-Net": checkpoint.sha256, "identity encoder": weights.sha256("identity")}
+    hashes = {"AEI-Net": checkpoint.sha256}
+    for name, part in zip(encoder.name.split("+"), shipped_parts(encoder.name), strict=True):
+        hashes[f"identity encoder {name}"] = weights.sha256(part)
     if refiner is not None:
         hashes["HEAR-Net"] = weights.sha256(meta["refiner"])
     name = meta.get("name") or checkpoint.path.stem
@@ -221,19 +229,19 @@ def _load(model: str, refine: bool, device: torch.device, share: float) -> AEISw
 
 def unchanged() -> Swapper:
     """The swapper that returns its input."""
-    return Unchanged(load_encoder(), CropSpec(256))
+    return Unchanged(load_ensemble(), CropSpec(256))
 
 
 def warp() -> Swapper:
     """The swapper that needs no network but the landmarker."""
-    return Warp(load_encoder(), CropSpec(256))
+    return Warp(load_ensemble(), CropSpec(256))
 
 
 def tiny() -> Swapper:
     """An AEI-Net of random weights, small and quick: for trying the machinery, not for faces."""
     torch.manual_seed(0)
     net = aei.AEINet(aei.PRESETS["tiny"])
-    return AEISwapper("tiny", net.eval(), load_encoder(), None, CropSpec(net.config.size), torch.device("cpu"))
+    return AEISwapper("tiny", net.eval(), load_ensemble(), None, CropSpec(net.config.size), torch.device("cpu"))
 
 
 SWAPPERS = {"unchanged": unchanged, "tiny": tiny, "warp": warp}

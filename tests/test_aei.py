@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from fsvideo.models.aei import AAD, PRESETS, AADResBlk, AEIConfig, AEINet, grow
+from fsvideo.models.aei import AAD, PRESETS, AADResBlk, AEIConfig, AEINet, grow, widen
 
 Array = npt.NDArray[np.float64]
 TINY = PRESETS["tiny"]
@@ -217,6 +218,19 @@ def test_grown_in_one_go_or_two_is_the_same_kind_of_net() -> None:
     direct = AEINet(AEIConfig(256, 128, TINY.att, TINY.gen))
     assert {k: v.shape for k, v in big.state_dict().items()} == {k: v.shape for k, v in direct.state_dict().items()}
     assert big.config == direct.config
+
+
+def test_a_net_for_longer_embeddings_heeds_the_old_part_alone_at_first() -> None:
+    torch.manual_seed(0)
+    old = AEINet(replace(PRESETS["tiny"], z_id=12))
+    new = widen(old, 20, 0.6)
+    target, z = torch.rand(2, 3, 64, 64) * 2 - 1, F.normalize(torch.randn(2, 12), dim=1)
+    longer = torch.cat([0.6 * z, torch.randn(2, 8)], 1)
+    with torch.no_grad():
+        torch.testing.assert_close(new(target, longer)[0], old(target, z)[0], atol=1e-5, rtol=0)
+    new(target, longer)[0].sum().backward()
+    gradient = new.start.weight.grad
+    assert gradient is not None and bool(gradient[:, 12:].any())  # training can weigh the rest
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from fsvideo.backends import cache, graph, ready
 from fsvideo.backends.runtimes import RUNTIMES, Engine, start
 from fsvideo.media import read
 from fsvideo.models import hear
-from fsvideo.networks import load_encoder
+from fsvideo.networks import load_ensemble
 from fsvideo.options import SwapOptions
 from fsvideo.recipe import recipe
 from fsvideo.swapper import AEISwapper, load_swapper, tiny
@@ -81,7 +81,7 @@ def test_hear_net_and_its_share_are_the_same(name: str) -> None:
     torch.nn.init.normal_(refiner.last.weight, std=0.05)
     plain = tiny()
     assert isinstance(plain, AEISwapper)
-    whole = AEISwapper("hear", plain.net, load_encoder(), refiner, CropSpec(64), CPU, share=0.6)
+    whole = AEISwapper("hear", plain.net, load_ensemble(), refiner, CropSpec(64), CPU, share=0.6)
     crops, identities = faces(3, 64)
     wanted = whole.swap(crops, identities)
     assert apart(wanted, plain.swap(crops, identities)) > 1

@@ -16,7 +16,7 @@ from fsvideo import weights
 from fsvideo.faces.align import crop
 from fsvideo.models.chips import chip_transform, resampling_matrix
 from fsvideo.models.identity import CHIP, IDENTITY_ENCODERS, IdentityEncoder
-from fsvideo.networks import load_encoder
+from fsvideo.networks import load_encoder, load_ensemble
 from fsvideo.types import Array, CropSpec, Image
 
 # Where dlib's alignment puts the five points.
@@ -166,6 +166,17 @@ def test_the_third_opinion_knows_a_person_in_another_light_and_from_another() ->
         same, other = (z[0] @ z[1]).item(), (z[0] @ z[2]).item()
     assert same > 0.6 and abs(other) < 0.3
     assert (z[0] @ z[3]).item() < same  # four small faces are not hers
+
+
+def test_an_ensembles_cosine_is_the_mean_of_its_recognisers_own() -> None:
+    ensemble = load_ensemble("dlib-resnet-v1+mobilefacenet")
+    crops = torch.rand(3, 3, 96, 96) * 2 - 1
+    parts = [load_encoder(name)(crops) for name in ("identity", "third")]
+    z = ensemble(crops)
+    assert z.shape == (3, ensemble.length) == (3, 320)
+    torch.testing.assert_close(z @ z.T, sum(p @ p.T for p in parts) / 2)
+    with pytest.raises(KeyError):
+        load_ensemble("dlib-resnet-v1+nobody")
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from fsvideo.faces.sharpness import Detail, match_sharpness
 from fsvideo.media import read
 from fsvideo.media.view import upright
 from fsvideo.models import aei, hear
-from fsvideo.networks import load_encoder
+from fsvideo.networks import load_ensemble
 from fsvideo.options import Look, SwapOptions
 from fsvideo.render import Past, past_as_record, past_from_record
 from fsvideo.swapper import AEISwapper, Swapper, load_swapper, mean_identity, tiny
@@ -209,7 +209,7 @@ def test_a_share_of_what_hear_net_repairs() -> None:
     for parameter in refiner.parameters():  # untrained it changes nothing
         torch.nn.init.normal_(parameter, std=0.05)
     net = aei.AEINet(aei.PRESETS["tiny"]).eval()
-    whole = AEISwapper("x", net, load_encoder(), refiner, CropSpec(net.config.size), CPU)
+    whole = AEISwapper("x", net, load_ensemble(), refiner, CropSpec(net.config.size), CPU)
     crops = np.random.default_rng(1).uniform(0, 255, (2, whole.spec.size, whole.spec.size, 3)).astype(np.float32)
     who: Identity = mean_identity(whole.embed(crops), ["noise"])
     without, half, none, full = (

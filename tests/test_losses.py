@@ -112,6 +112,16 @@ def test_tint_sees_colour_in_squares_and_nothing_else() -> None:
     assert losses.tint(dots, target).item() == pytest.approx(0, abs=1e-6)
 
 
+def test_steady_is_the_distance_over_squares_of_two_pixels() -> None:
+    still = torch.zeros(2, 3, 8, 8)
+    moved = still.clone()
+    moved[0, :, :4] = 0.5
+    assert losses.steady(moved, still) == pytest.approx(0.125)
+    moved[:, :, ::2, 1::2] += 0.3  # single pixels that cancel within a square
+    moved[:, :, ::2, ::2] -= 0.3
+    assert losses.steady(moved, still) == pytest.approx(0.125)
+
+
 def test_texture_looks_at_the_middle_of_the_crop() -> None:
     target = torch.rand(1, 3, 64, 64)
     middle, rim = target.clone(), target.clone()

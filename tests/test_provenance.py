@@ -45,7 +45,7 @@ def test_an_output_says_what_it_is_and_is_signed(made: dict[str, dict[str, Any]]
     assert [(i.name, i.state) for i in step.inputs] == [(f"clip_{suffix}.{suffix}", "")]
     assert step.model == made[suffix]["model"]
     sums = (ROOT / "weights" / "SHA256SUMS").read_text()
-    assert {name for name, _ in step.weights} >= {"AEI-Net", "identity encoder"}
+    assert {name for name, _ in step.weights} >= {"AEI-Net", "identity encoder dlib-resnet-v1"}
     assert all(f"{digest}  " in sums for _, digest in step.weights)
     blob = output.read_bytes()
     personal = [str(inputs), str(ROOT), f"{Path.home()}/", SOURCE.stem, socket.gethostname(), getpass.getuser()]

@@ -18,7 +18,6 @@ from train_fixtures import Recorder, aei_file, aei_state, faces
 
 from fsvideo import weights
 from fsvideo.models.aei import PRESETS
-from fsvideo.models.identity import IdentityEncoder
 from fsvideo.swapper import AEISwapper, load_swapper
 from fsvideo.train import config, data
 from fsvideo.train.commands import (
@@ -126,7 +125,7 @@ def swaps(model: Path, refine: bool) -> np.ndarray[tuple[int, ...], np.dtype[np.
     swapper = load_swapper(str(model), refine, CPU)
     assert isinstance(swapper, AEISwapper)
     crop = faces(1, swapper.spec.size).rgb.astype(np.float32)
-    embedding = np.eye(1, 128, dtype=np.float32)[0]
+    embedding = np.eye(1, swapper.encoder.length, dtype=np.float32)[0]
     return swapper.swap(crop, [Identity(embedding, ("x",))])
 
 
@@ -136,7 +135,7 @@ def test_train_aei_then_hear_from_crops_to_a_model_that_swaps(crops: Path, tmp_p
     assert first.steps == 2 and first.weights == tmp_path / "a" / "aei.safetensors"
     meta = weights.load(first.weights, "aei").meta
     assert meta["name"] == "a" and meta["steps"] == "2" and meta["samples"] == "4" and meta["refiner"] == ""
-    assert CropSpec.from_json(meta["crop"]) == CropSpec(64) and meta["identity"] == IdentityEncoder.name
+    assert CropSpec.from_json(meta["crop"]) == CropSpec(64) and meta["identity"] == "dlib-resnet-v1+mobilefacenet"
     weights_of = {k.removeprefix("w_"): v for k, v in asdict(AEISettings()).items() if k.startswith("w_")}
     assert json.loads(meta["losses"]) == weights_of and {"adv", "att", "id", "rec"} <= weights_of.keys()
     assert (tmp_path / "a" / "samples" / "0000002.png").is_file()
@@ -204,7 +203,7 @@ def test_settings_come_from_presets_then_file_then_options(crops: Path, tmp_path
     written = tomllib.loads((tmp_path / "r" / "config.toml").read_text())
     assert written["run"]["command"] == "aei" and written["run"]["data"] == str(crops)
     expected = AEISettings(preset="tiny", batch=2, w_id=5.0, lr=1e-3, steps=1)
-    assert written["settings"] == {k: getattr(expected, k) for k in AEISettings.__dataclass_fields__}
+    assert written["settings"] == {**asdict(expected), "identity": ["id", "third"]}
     # what was written starts the same run again
     assert config.apply(AEISettings(), config.read(tmp_path / "r" / "config.toml")[1], "x") == expected
 

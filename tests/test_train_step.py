@@ -34,7 +34,7 @@ def encoder() -> IdentityEncoder:
 def test_every_loss_is_named_and_the_adversarial_one_waits(encoder: IdentityEncoder) -> None:
     trainer, pairs = aei_run(encoder)
     names = [set(trainer.train_step(pairs.draw(k))) for k in range(3)]
-    always = {"total", "id", "att", "rec", "away", "texture", "tint"}
+    always = {"total", "id", "att", "rec", "away", "texture", "tint", "steady"}
     assert names == [always, always | {"d", "d_feature"}, always | {"d", "d_feature", "adv", "feature"}]
 
 
@@ -48,7 +48,7 @@ def test_the_mesh_asks_for_the_targets_gaze_and_expression(encoder: IdentityEnco
     data = faces()
     portrait = cv2.cvtColor(cv2.imread(str(EXAMPLES / "grace_hopper.jpg")), cv2.COLOR_BGR2RGB)
     data.rgb[:] = cv2.resize(portrait[100:340, 145:385], (64, 64), interpolation=cv2.INTER_AREA)
-    pairs = Pairs(data, encoder.mean, AEI, ALONE)
+    pairs = Pairs(data, {"id": encoder.mean}, AEI, ALONE)
     told = AEITrainer(AEI, encoder, ALONE, mesh=load_mesh(), blendshapes=load_blendshapes()).train_step(pairs.draw(0))
     assert 0 < told["mesh"] < 1 and 0 < told["pose"] < 3 and 0 < told["expression"] < 5
     without = AEITrainer(
@@ -70,12 +70,27 @@ def test_half_precision_learns_the_same(encoder: IdentityEncoder, run: Any) -> N
 
 
 def test_a_third_recogniser_has_a_say(encoder: IdentityEncoder) -> None:
-    pairs = Pairs(faces(), encoder.mean, AEI, ALONE)
     others = {name: load_encoder(name) for name in ("second", "third")}
+    pairs = Pairs(faces(), {"id": encoder.mean} | {n: e.mean for n, e in others.items()}, AEI, ALONE)
     told = AEITrainer(AEI, encoder, ALONE, others=others).train_step(pairs.draw(0))
     assert {"id", "second", "third"} <= told.keys()
     less = AEITrainer(replace(AEI, w_second=0.0), encoder, ALONE, others=others).train_step(pairs.draw(0))
     assert "third" in less and "second" not in less
+
+
+def test_the_generator_is_told_what_two_recognisers_know(encoder: IdentityEncoder) -> None:
+    settings = replace(AEI, identity=("id", "third"))
+    third = load_encoder("third")
+    pairs = Pairs(faces(), {"id": encoder.mean, "third": third.mean}, settings, ALONE)
+    trainer = AEITrainer(settings, encoder, ALONE, others={"third": third})
+    batch = pairs.draw(0)
+    assert trainer.net.config.z_id == 320 and trainer.state()["identity"] == "dlib-resnet-v1+mobilefacenet"
+    torch.testing.assert_close(batch.z_id.norm(dim=1), torch.ones(2))
+    torch.testing.assert_close(batch.z_id[:, :128], batch.z_source["id"] / 2**0.5)
+    torch.testing.assert_close(batch.z_id[:, 128:], batch.z_source["third"] / 2**0.5)
+    before = trainer.net.start.weight.detach().clone()
+    trainer.train_step(batch)
+    assert bool((trainer.net.start.weight[:, 128:] != before[:, 128:]).any())
 
 
 def test_who_trains_on_has_the_discriminators_that_judged_before(encoder: IdentityEncoder, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from fsvideo.train.settings import AEISettings
 from fsvideo.train.world import World
 from fsvideo.types import FsvideoError
 
-SETTINGS = AEISettings(preset="tiny", batch=4, warmup=1, ramp=0, precision="float32")
+SETTINGS = AEISettings(preset="tiny", identity=("id",), batch=4, warmup=1, ramp=0, precision="float32")
 
 
 def curve(run: Path) -> list[dict[str, float]]:
@@ -40,7 +40,7 @@ def test_two_processes_make_the_steps_of_one(tmp_path: Path) -> None:
     crops = data_folder(tmp_path / "crops")
     config = tmp_path / "settings.toml"
     config.write_text(
-        "[settings]\nprecision = 'float32'\nbatch = 4\nwarmup = 2\nramp = 2\nsample_every = 10\n"
+        "[settings]\nprecision = 'float32'\nbatch = 8\nwarmup = 2\nramp = 2\nsample_every = 10\n"
         "lr = 0.0001\nlr_discriminator = 1e-5\n"
     )
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--no-python", sys.executable]
@@ -52,14 +52,17 @@ def test_two_processes_make_the_steps_of_one(tmp_path: Path) -> None:
         for name in one.keys() - {"minutes"}:
             assert two[name] == pytest.approx(one[name], rel=2e-3, abs=2e-4), name
     nets = [read_state(tmp_path / run / "state.pt")["net"] for run in ("one", "two")]
-    start = AEITrainer(replace(SETTINGS, batch=4), load_encoder(), World()).net.state_dict()
+    start = AEITrainer(
+        replace(SETTINGS, identity=("id", "third")), load_encoder(), World(), others={"third": load_encoder("third")}
+    ).net.state_dict()
     moved = sum(float((v - start[k]).abs().sum()) for k, v in nets[0].items())
     apart = sum(float((v - nets[1][k]).abs().sum()) for k, v in nets[0].items())
     assert moved > 1 and apart < 0.05 * moved
 
 
 def test_each_process_takes_its_rows_of_the_same_batch() -> None:
-    data, mean = faces(), torch.zeros(128)
+    data = faces()
+    mean = {"id": torch.zeros(128), "second": torch.zeros(1024), "third": torch.zeros(192)}
     whole = Pairs(data, mean, SETTINGS, World()).draw(5)
     parts = [Pairs(data, mean, SETTINGS, World(rank=rank, size=2)).draw(5) for rank in (0, 1)]
     for name in ("target", "source", "same"):
@@ -78,8 +81,9 @@ def test_a_batch_that_cannot_be_shared_is_refused(monkeypatch: pytest.MonkeyPatc
 
 def steps(settings: AEISettings, count: int = 3) -> list[dict[str, float]]:
     encoder = load_encoder()
-    trainer = AEITrainer(settings, encoder, World(), others={"second": load_encoder("second")})
-    pairs = Pairs(faces(), encoder.mean, settings, World())
+    others = {"second": load_encoder("second")}
+    trainer = AEITrainer(settings, encoder, World(), others=others)
+    pairs = Pairs(faces(), {"id": encoder.mean, "second": others["second"].mean}, settings, World())
     return [trainer.train_step(pairs.draw(k)) for k in range(count)]
 
 

@@ -11,7 +11,7 @@ import torch
 
 from fsvideo.faces.occlude import Occluders
 from fsvideo.models.aei import PRESETS, AEIConfig, AEINet
-from fsvideo.models.identity import IdentityEncoder
+from fsvideo.models.identity import EncoderEnsemble, IdentityEncoder
 from fsvideo.train.aei import AEITrainer
 from fsvideo.train.data import FaceData
 from fsvideo.train.export import export_aei
@@ -32,12 +32,15 @@ def faces(count: int = 24, size: int = 64) -> FaceData:
     return FaceData(np.stack(rgb).astype(np.uint8), points, pose, np.array(["x"] * count), embeddings, others)
 
 
+ABOUT = {"identity": IdentityEncoder.name}
+
+
 def aei_state(config: AEIConfig = PRESETS["tiny"]) -> dict[str, object]:
     """A training state of a tiny AEI-Net of random weights."""
     torch.manual_seed(3)
     net = AEINet(config)
     settings = {"batch": 4, "w_id": 10.0, "w_att": 10.0, "w_rec": 20.0, "w_adv": 1.0}
-    return {"step": 7, "settings": settings, "config": net.config.to_json(), "ema": dict(net.state_dict())}
+    return {"step": 7, "settings": settings, "config": net.config.to_json(), **ABOUT, "ema": dict(net.state_dict())}
 
 
 def aei_file(path: Path, config: AEIConfig = PRESETS["tiny"]) -> Path:
@@ -88,16 +91,19 @@ def data_folder(path: Path, size: int = 64) -> Path:
 
 
 ALONE = World()
-AEI = AEISettings(preset="tiny", batch=2, warmup=2, lead=1, ramp=3, steps=6, sample_every=3, precision="float32")
+AEI = AEISettings(
+    preset="tiny", identity=("id",), batch=2, warmup=2, lead=1, ramp=3, steps=6, sample_every=3, precision="float32"
+)
 HEAR = HEARSettings(preset="tiny", batch=3, steps=6, sample_every=3, precision="float32")
 
 
 def aei_run(encoder: IdentityEncoder, settings: AEISettings = AEI) -> tuple[Any, Any]:
-    return AEITrainer(settings, encoder, ALONE), Pairs(faces(), encoder.mean, settings, ALONE)
+    return AEITrainer(settings, encoder, ALONE), Pairs(faces(), {"id": encoder.mean}, settings, ALONE)
 
 
 def hear_run(encoder: IdentityEncoder, settings: HEARSettings = HEAR) -> tuple[Any, Any]:
     torch.manual_seed(2)
     aei = AEINet(PRESETS["tiny"])
-    pairs = OccludedPairs(faces(), encoder.mean, Occluders(64), np.arange(5), settings, ALONE)
-    return HEARTrainer(settings, aei, encoder, ALONE), pairs
+    data = faces()
+    pairs = OccludedPairs(data, data.z("id", encoder.mean), Occluders(64), np.arange(5), settings, ALONE)
+    return HEARTrainer(settings, aei, EncoderEnsemble([encoder]), ALONE), pairs

@@ -14,7 +14,7 @@ the AAD layer's own equation to the pixels: the generator paints a picture and a
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -229,6 +229,23 @@ def grow(net: AEINet, size: int) -> AEINet:
     while net.config.size < size:
         net = _grow_once(net)
     return net
+
+
+def widen(net: AEINet, z_id: int, scale: float) -> AEINet:
+    """A net for embeddings of length ``z_id`` that does what ``net`` did.
+
+    They begin with those that ``net`` knows, times ``scale``; what follows is not heeded until training weighs it.
+    """
+    wide = AEINet(replace(net.config, z_id=z_id))
+    before, ratio = net.state_dict(), scale * (z_id / net.config.z_id) ** 0.5
+    with torch.no_grad():
+        for name, now in wide.state_dict().items():
+            if now.shape == before[name].shape:
+                now.copy_(before[name])
+            else:
+                now.zero_()
+                now[:, : net.config.z_id] = before[name] / ratio
+    return wide
 
 
 def _grow_once(old: AEINet) -> AEINet:

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from fsvideo.models.aei import AEINet
 from fsvideo.models.hear import HEARNet
-from fsvideo.models.identity import IdentityEncoder
+from fsvideo.models.identity import EncoderEnsemble
 
 
 class Chain(nn.Module):
@@ -15,7 +15,7 @@ class Chain(nn.Module):
     The target's own identity is asked for where there is a HEAR-Net, and else never.
     """
 
-    def __init__(self, net: AEINet, encoder: IdentityEncoder, refiner: HEARNet | None) -> None:
+    def __init__(self, net: AEINet, encoder: EncoderEnsemble, refiner: HEARNet | None) -> None:
         super().__init__()
         self.net = net
         self.refiner = refiner

@@ -10,14 +10,14 @@ import torch
 from torch import Tensor
 from torch.func import functional_call
 
-from fsvideo.models.aei import PRESETS, AEIConfig, AEINet, AttributesEncoder, grow
+from fsvideo.models.aei import PRESETS, AEINet, AttributesEncoder, grow
 from fsvideo.models.discriminator import FeatureDiscriminator, MultiScaleDiscriminator
 from fsvideo.models.expression import Blendshapes
-from fsvideo.models.identity import IdentityEncoder
+from fsvideo.models.identity import EncoderEnsemble, IdentityEncoder
 from fsvideo.models.landmarks import EYELIDS, IRISES, LIPS, FaceMesh
 from fsvideo.train import losses
 from fsvideo.train.descend import autocast, descend
-from fsvideo.train.jitter import jitter
+from fsvideo.train.jitter import jitter, nudge
 from fsvideo.train.pairs import Batch
 from fsvideo.train.run import Ema
 from fsvideo.train.settings import AEISettings
@@ -37,10 +37,10 @@ def frozen_call(net: AttributesEncoder, x: Tensor) -> list[Tensor]:
 
 
 class AEITrainer:
-    """Networks, optimisers and the two half steps. ``init``: averaged weights to start from, grown to size.
+    """Networks, optimisers and the two half steps. ``init``: a net to start from, grown to size.
 
-    ``others``: recognisers beside the encoder, by name; ``mesh``, ``blendshapes``: the face mesh, and what reads
-    expressions off it. Each is used where the settings give it a weight.
+    ``others``: recognisers beside dlib's, the ``encoder``, by name; ``mesh``, ``blendshapes``: the face mesh, and what
+    reads expressions off it. Each is used where the settings give it a weight.
     """
 
     def __init__(
@@ -48,24 +48,23 @@ class AEITrainer:
         settings: AEISettings,
         encoder: IdentityEncoder,
         world: World,
-        init: tuple[AEIConfig, dict[str, Tensor]] | None = None,
+        init: AEINet | None = None,
         others: Mapping[str, IdentityEncoder] = MappingProxyType({}),
         mesh: FaceMesh | None = None,
         blendshapes: Blendshapes | None = None,
     ) -> None:
         torch.manual_seed(settings.seed)
         self.settings, self.world, device = settings, world, world.device
-        self.encoder = encoder.to(device)
-        wanted = {name: e for name, e in others.items() if settings.recognisers.get(name, 0) > 0}
-        self.recognisers = {"id": self.encoder} | {name: e.to(device) for name, e in wanted.items()}
+        known = {"id": encoder.to(device)} | {name: e.to(device) for name, e in others.items()}
+        self.encoder = EncoderEnsemble([known[name] for name in settings.identity])
+        asked = {"id"} | {name for name, w in settings.recognisers.items() if w > 0}
+        self.recognisers = {name: e for name, e in known.items() if name in asked}
         self.mesh = mesh.to(device) if mesh is not None and settings.asks_mesh else None
         self.blendshapes = blendshapes.to(device) if blendshapes is not None and settings.w_expression > 0 else None
         if init is None:
-            self.net = AEINet(replace(PRESETS[settings.preset], size=settings.size))
+            self.net = AEINet(replace(PRESETS[settings.preset], size=settings.size, z_id=self.encoder.length))
         else:
-            self.net = AEINet(init[0])
-            self.net.load_state_dict(init[1])
-            self.net = grow(self.net, settings.size)
+            self.net = grow(init, settings.size)
         self.net.to(device)
         # At 256 pixels the full-size discriminator, which costs most, only looks at texture: half as wide.
         widths = (32, 32, 32) if settings.size <= 128 else (16, 32, 32)
@@ -91,7 +90,7 @@ class AEITrainer:
         for group in self.opt.param_groups:
             group["lr"] = s.lr * min(1.0, (self.step + 1) / _SLOW_START)
         with autocast(self.world.device, s.precision):
-            y_hat, z_att = self._swap(batch.target, batch.z_source["id"])
+            y_hat, z_att = self._swap(batch.target, batch.z_id)
             shown = jitter(y_hat, self.generator, self.world)
             seen = {name: e.look(shown) for name, e in self.recognisers.items()}
             z_att_y = frozen_call(self.net.attributes, y_hat)
@@ -112,6 +111,10 @@ class AEITrainer:
                 if self.blendshapes is not None:
                     shapes, wanted_shapes = self.blendshapes(torch.cat([points, wanted])).chunk(2)
                     terms["expression"] = losses.expression(shapes, wanted_shapes, seen_faces)
+            if s.w_steady > 0:
+                quarter = (len(y_hat) + 3) // 4  # of the batch, as it costs another pass
+                moved, wanted_moved = nudge(batch.target[:quarter], y_hat[:quarter].float(), self.generator, self.world)
+                terms["steady"] = losses.steady(self._swap(moved, batch.z_id[:quarter])[0].float(), wanted_moved)
             if s.w_texture > 0:
                 terms["texture"] = losses.texture(y_hat.float(), batch.target)
             if s.w_tint > 0:
@@ -126,7 +129,13 @@ class AEITrainer:
         weights = {name: w * risen for name, w in {"id": s.w_id, "away": s.w_away, **s.recognisers}.items()}
         weights |= {"att": s.w_att, "rec": s.w_rec}
         weights |= {"mesh": s.w_mesh, "pose": s.w_pose, "expression": s.w_expression}
-        weights |= {"texture": s.w_texture, "tint": s.w_tint, "adv": s.w_adv, "feature": s.w_feature}
+        weights |= {
+            "texture": s.w_texture,
+            "tint": s.w_tint,
+            "steady": s.w_steady,
+            "adv": s.w_adv,
+            "feature": s.w_feature,
+        }
         told = descend(terms, weights, self.opt, self.world, self.step)
         if self.step >= s.warmup - s.lead:
             self._freeze(False)
@@ -172,6 +181,7 @@ class AEITrainer:
             "step": self.step,
             "settings": asdict(self.settings),
             "config": self.net.config.to_json(),
+            "identity": self.encoder.name,
             "net": self.net.state_dict(),
             "discriminator": self.discriminator.state_dict(),
             "features": self.features.state_dict(),
@@ -199,10 +209,10 @@ class AEITrainer:
         """
         net = AEINet(self.net.config).to(self.world.device)
         net.load_state_dict(self.ema.values)
-        y_hat, z_att = net(batch.target, batch.z_source["id"])
+        y_hat, z_att = net(batch.target, batch.z_id)
         again = net.generate(z_att, self.encoder(batch.target), batch.target)
         found = {
-            "look_id": 1 - float(losses.identity(self.encoder(y_hat), batch.z_source["id"])),
+            "look_id": 1 - float(losses.identity(self.encoder(y_hat), batch.z_id)),
             "look_rec": 127.5 * float((again - batch.target).abs().mean()),
         }
         return [batch.source, batch.target, y_hat, again], found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -16,10 +16,10 @@ import torch
 from fsvideo import weights
 from fsvideo.console import Silent
 from fsvideo.faces.occlude import Occluders, load_cutouts
-from fsvideo.models.aei import PRESETS, AEIConfig
+from fsvideo.models.aei import PRESETS, AEIConfig, AEINet, widen
 from fsvideo.models.hear import PRESETS as HEAR_PRESETS
-from fsvideo.models.identity import IdentityEncoder
-from fsvideo.networks import load_blendshapes, load_encoder, load_hear, load_mesh, pick_device
+from fsvideo.models.identity import EncoderEnsemble, IdentityEncoder, end_to_end
+from fsvideo.networks import filled, load_blendshapes, load_encoder, load_hear, load_mesh, pick_device
 from fsvideo.swapper import AEISwapper, load_swapper
 from fsvideo.train import config, cut, data, hear
 from fsvideo.train.aei import AEITrainer
@@ -30,7 +30,7 @@ from fsvideo.train.pairs import Pairs
 from fsvideo.train.run import RunFolder, to_tensor
 from fsvideo.train.settings import LOSSES, AEISettings, HEARSettings
 from fsvideo.train.world import World
-from fsvideo.types import Array, CropSpec, FsvideoError, Image, Ui
+from fsvideo.types import Array, CropSpec, FsvideoError, Image, Ui, WeightsError
 
 _SIZES = {"compact": 64, "aei-256": 256, "tiny": 64}  # where a preset starts; it grows with init
 _LIMITS = {"steps", "max_minutes", "save_minutes", "sample_every"}  # what a resumed run may change
@@ -118,29 +118,36 @@ def _embed(folder: Path, encoder: IdentityEncoder, name: str, count: int, device
     data.embed(folder, encode, ui.advance, name=name)
 
 
+def _embed_others(folder: Path, encoders: Iterable[IdentityEncoder], world: World, ui: Ui) -> None:
+    """Write what these recognisers say where it is not there yet; `fsvideo align` asks the first one alone."""
+    for encoder in encoders:
+        file = data.OTHERS.get(encoder.short)
+        if world.first and file is not None and not (folder / file).is_file():
+            _embed(folder, encoder, file, 0, world.device, ui)
+    world.wait()
+
+
 def train_aei_command(options: TrainOptions, ui: Ui) -> TrainResult:
     """Train AEI-Net, or go on with a run; writes ``aei.safetensors`` into the run's folder."""
     folder = _folder(options, "aei")
     settings = _aei_settings(options, folder)
     world, ui = _join(options, settings.batch, folder, ui)
     encoder = load_encoder()
-    others = {name: load_encoder(name) for name, weight in settings.recognisers.items() if weight > 0}
-    for name, other in others.items():
-        if world.first and not (options.data / data.OTHERS[name]).is_file():
-            _embed(options.data, other, data.OTHERS[name], 0, world.device, ui)
-    world.wait()
+    others = {name: load_encoder(name) for name in settings.others}
+    by_name = {"id": encoder, **others}
+    _embed_others(options.data, others.values(), world, ui)
     mesh = load_mesh() if settings.asks_mesh else None
     blendshapes = load_blendshapes() if settings.w_expression > 0 else None
     faces = data.load(options.data, settings.size)
     ui.note(f"{len(faces)} crops at {settings.size} pixels from {options.data}")
     if options.resume:
         state = folder.load_state()
-        start = AEIConfig.from_json(state["config"]), state["ema"]
+        start = AEINet(AEIConfig.from_json(state["config"]))
         trainer = AEITrainer(settings, encoder, world, start, others, mesh, blendshapes)
         trainer.load(state)
         folder.trim(trainer.step)
     else:
-        fresh = _aei_start(options.init, settings.size)
+        fresh = _aei_start(options.init, settings, EncoderEnsemble([by_name[name] for name in settings.identity]))
         trainer = AEITrainer(settings, encoder, world, fresh, others, mesh, blendshapes)
         if options.init is not None and trainer.judge_as(_judges(options.init)):
             ui.note(f"discriminators from {judges_beside(weights.find(options.init)).name}")
@@ -148,8 +155,9 @@ def train_aei_command(options: TrainOptions, ui: Ui) -> TrainResult:
     about = {"command": "aei", "data": str(options.data), "init": str(options.init or "")}
     if world.first:
         config.write(folder.path / "config.toml", about, settings)
-    pairs = Pairs(faces, encoder.mean, settings, world)
-    look = Pairs(faces, encoder.mean, replace(settings, batch=_LOOKED_AT), World(world.device)).draw(LOOK)
+    means = {name: e.mean for name, e in by_name.items()}
+    pairs = Pairs(faces, means, settings, world)
+    look = Pairs(faces, means, replace(settings, batch=_LOOKED_AT), World(world.device)).draw(LOOK)
     train(trainer, pairs, look, folder, ui)
     output = folder.path / "aei.safetensors"
     if world.first:
@@ -176,7 +184,10 @@ def train_hear_command(options: TrainOptions, ui: Ui) -> TrainResult:
     aei = load_swapper(options.aei, False, world.device)
     assert isinstance(aei, AEISwapper)
     size = aei.spec.size
+    recognisers = [e for e in aei.encoder.parts if isinstance(e, IdentityEncoder)]
+    _embed_others(options.data, recognisers, world, ui)
     faces = data.load(options.data, size)
+    z_id = end_to_end([faces.z(e.short, e.mean) for e in recognisers])
     ui.note(f"{len(faces)} crops at {size} pixels from {options.data}, behind {checkpoint.path.name}")
     items = load_cutouts(options.occluders, size) if options.occluders is not None else []
     occluders = Occluders(size, items, settings.held_out)
@@ -191,15 +202,14 @@ def train_hear_command(options: TrainOptions, ui: Ui) -> TrainResult:
     about["occluders"] = str(options.occluders.resolve()) if options.occluders is not None else ""
     if world.first:
         config.write(folder.path / "config.toml", about, settings)
-    mean = aei.encoder.mean
-    everything = OccludedPairs(faces, mean, occluders, np.arange(len(faces)), settings, World(world.device))
+    everything = OccludedPairs(faces, z_id, occluders, np.arange(len(faces)), settings, World(world.device))
     if world.first:
         _hardest(folder.path / "hard.npy", aei, everything, settings, ui)
     world.wait()
     hard: npt.NDArray[np.int64] = np.load(folder.path / "hard.npy")
-    pairs = OccludedPairs(faces, mean, occluders, hard, settings, world)
+    pairs = OccludedPairs(faces, z_id, occluders, hard, settings, world)
     looked_at = replace(settings, batch=_LOOKED_AT)
-    look = OccludedPairs(faces, mean, occluders, hard, looked_at, World(world.device), held_out=True).draw(LOOK)
+    look = OccludedPairs(faces, z_id, occluders, hard, looked_at, World(world.device), held_out=True).draw(LOOK)
     train(trainer, pairs, look, folder, ui)
     output, name = folder.path / "hear.safetensors", options.name or folder.path.name
     both = folder.path / "aei.safetensors"
@@ -268,14 +278,29 @@ def _hear_settings(options: TrainOptions, folder: RunFolder) -> HEARSettings:
     return settings
 
 
-def _aei_start(init: Path | None, size: int) -> tuple[AEIConfig, dict[str, torch.Tensor]] | None:
+def _aei_start(init: Path | None, settings: AEISettings, encoder: EncoderEnsemble) -> AEINet | None:
+    """The AEI-Net to start from, for the settings' z_id. Raises FsvideoError where it cannot become what they ask."""
     if init is None:
         return None
     checkpoint = weights.load(init, "aei")
-    start = AEIConfig.from_json(checkpoint.meta["config"])
-    if not 64 <= start.size <= size <= 2 ** (len(start.gen) + 1):
-        raise FsvideoError(f"{init}: made for {start.size} pixels, which do not grow to {size}", "choose another size")
-    return start, {k: v.float() for k, v in checkpoint.tensors.items()}
+    try:
+        start = AEIConfig.from_json(checkpoint.meta["config"])
+        known = checkpoint.meta["identity"].split("+")
+        net = filled(lambda: AEINet(start), checkpoint.tensors)
+    except (KeyError, ValueError, RuntimeError, TypeError) as error:
+        raise WeightsError(
+            f"{checkpoint.path}: not a whole AEI-Net", "give a file that `fsvideo train aei` wrote"
+        ) from error
+    wanted = encoder.name.split("+")
+    if wanted[: len(known)] != known:
+        raise FsvideoError(
+            f"{init}: made for the identity encoder {'+'.join(known)}", f"the settings ask for {encoder.name}"
+        )
+    if not 64 <= start.size <= settings.size <= 2 ** (len(start.gen) + 1):
+        raise FsvideoError(
+            f"{init}: made for {start.size} pixels, which do not grow to {settings.size}", "choose another size"
+        )
+    return net.float() if wanted == known else widen(net.float(), encoder.length, (len(known) / len(wanted)) ** 0.5)
 
 
 def _judges(init: Path) -> dict[str, torch.Tensor]:

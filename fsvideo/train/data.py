@@ -17,6 +17,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor
 
 from fsvideo.types import Array, FsvideoError, Image
 
@@ -42,6 +45,11 @@ class FaceData:
 
     def __len__(self) -> int:
         return len(self.rgb)
+
+    def z(self, name: str, mean: Tensor) -> Tensor:
+        """(N, D) centred embeddings of unit length by the recogniser ``id`` or one of ``others``."""
+        raw = torch.from_numpy(self.embeddings if name == "id" else self.others[name])
+        return F.normalize(raw - mean.cpu(), dim=1)
 
 
 def load(folder: Path, size: int, every: int = 1) -> FaceData:

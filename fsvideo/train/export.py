@@ -13,7 +13,6 @@ from torch import Tensor
 from fsvideo import weights
 from fsvideo.models.aei import AEIConfig
 from fsvideo.models.hear import HEARConfig
-from fsvideo.models.identity import IdentityEncoder
 from fsvideo.train.run import read_state
 from fsvideo.types import CropSpec, WeightsError
 
@@ -69,7 +68,7 @@ def _save(state: State, output: Path, name: str, meta: Mapping[str, str]) -> dic
         **meta,
         "name": name,
         "config": state["config"],
-        "identity": IdentityEncoder.name,
+        "identity": state["identity"],
         "steps": str(state["step"]),
         "samples": str(state["step"] * settings["batch"]),
         "losses": json.dumps({k.removeprefix("w_"): v for k, v in settings.items() if k.startswith("w_")}),

@@ -12,13 +12,12 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from fsvideo.faces.occlude import Occluders
 from fsvideo.models.aei import AEINet
 from fsvideo.models.hear import PRESETS, HEARNet
-from fsvideo.models.identity import IdentityEncoder
+from fsvideo.models.identity import EncoderEnsemble
 from fsvideo.train import losses
 from fsvideo.train.data import FaceData
 from fsvideo.train.descend import autocast, descend
@@ -47,14 +46,14 @@ class OccludedBatch:
 class OccludedPairs:
     """Random pairs with occluders; step k draws the same pairs in every run of a seed.
 
-    ``hard``: indices of the crops of the largest heuristic error. ``held_out``: draw the occluders kept for validation,
-    one on every target, and no pair whose source is the target.
+    ``z_id`` (N, D): who the crops show. ``hard``: indices of the crops of the largest heuristic error. ``held_out``:
+    draw the occluders kept for validation, one on every target, and no pair whose source is the target.
     """
 
     def __init__(
         self,
         data: FaceData,
-        mean: Tensor,
+        z_id: Tensor,
         occluders: Occluders,
         hard: npt.NDArray[np.int64],
         settings: HEARSettings,
@@ -63,7 +62,7 @@ class OccludedPairs:
     ) -> None:
         self.data, self.occluders, self.hard, self.settings = data, occluders, hard, settings
         self.world, self.held_out = world, held_out
-        self.z_id = F.normalize(torch.from_numpy(data.embeddings) - mean.cpu(), dim=1)
+        self.z_id = z_id
 
     def draw(self, step: int) -> OccludedBatch:
         s = self.settings
@@ -106,7 +105,7 @@ class HEARTrainer:
         self,
         settings: HEARSettings,
         aei: AEINet,
-        encoder: IdentityEncoder,
+        encoder: EncoderEnsemble,
         world: World,
         init: HEARNet | None = None,
     ) -> None:
@@ -145,6 +144,7 @@ class HEARTrainer:
             "step": self.step,
             "settings": asdict(self.settings),
             "config": self.net.config.to_json(),
+            "identity": self.encoder.name,
             "net": self.net.state_dict(),
             "opt": self.opt.state_dict(),
             "ema": self.ema.values,
@@ -183,7 +183,7 @@ class HEARTrainer:
 
 
 @torch.no_grad()
-def swap(aei: AEINet, encoder: IdentityEncoder, target: Tensor, z_id: Tensor) -> tuple[Tensor, Tensor]:
+def swap(aei: AEINet, encoder: EncoderEnsemble, target: Tensor, z_id: Tensor) -> tuple[Tensor, Tensor]:
     """y_hat, and the heuristic error delta_y = target - AEI(target, z_id(target))."""
     z_att = aei.attributes(target)
     return aei.generate(z_att, z_id, target), target - aei.generate(z_att, encoder(target), target)

@@ -69,7 +69,6 @@ def train(trainer: Trainer[B], pairs: Draws[B], look: B, folder: RunFolder, ui: 
     saved, setbacks = folder.minutes(), 0
     began = trainer.step
     ui.stage("train", 0)
-    ui.advance(trainer.step * s.batch)
     with stoppable() as stop:
         ended = trainer.step >= s.steps
         while not ended:
@@ -91,7 +90,7 @@ def train(trainer: Trainer[B], pairs: Draws[B], look: B, folder: RunFolder, ui: 
                 ui.note(f"{error}: going on from step {trainer.step} with other pairs")
                 continue
             ui.advance(s.batch)
-            ui.expect(_expected(s, trainer.step, trainer.step - began, folder.minutes()) * s.batch)
+            ui.expect(_expected(s, began, trainer.step - began, folder.minutes()) * s.batch)
             if trainer.step % 10 == 0:
                 folder.log(step=trainer.step, minutes=folder.minutes(), **terms)
             if world.first and trainer.step % s.sample_every == 0:
@@ -102,8 +101,9 @@ def train(trainer: Trainer[B], pairs: Draws[B], look: B, folder: RunFolder, ui: 
     folder.close()
 
 
-def _expected(limits: Limits, step: int, made: int, minutes: float) -> int:
-    """The steps that there will be, as far as speed so far tells; 0: no end is in sight."""
+def _expected(limits: Limits, began: int, made: int, minutes: float) -> int:
+    """How many steps this process will make, as far as speed so far tells; 0: no end is in sight."""
+    left = limits.steps - began
     if limits.max_minutes > 0:
-        return min(limits.steps, step + round(made * max(0.0, limits.max_minutes - minutes) / max(minutes, 1e-3)))
-    return limits.steps if limits.steps < _ENDLESS else 0
+        return min(left, made + round(made * max(0.0, limits.max_minutes - minutes) / max(minutes, 1e-3)))
+    return left if limits.steps < _ENDLESS else 0

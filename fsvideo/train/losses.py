@@ -100,6 +100,14 @@ def tint(y: Tensor, target: Tensor) -> Tensor:
     return torch.einsum("ck,nkhw->nchw", to_chroma, squares).abs().mean()
 
 
+def steady(y_moved: Tensor, moved_y: Tensor) -> Tensor:
+    """Mean distance of the result for a nudged target from the nudged result, over squares of two pixels.
+
+    Where it is large, faces shimmer. Single pixels do not count: moving a picture by parts of one blurs them.
+    """
+    return F.avg_pool2d(y_moved - moved_y, 2).abs().mean()
+
+
 def mesh(points_y: Tensor, points_target: Tensor, seen: Tensor, fine: Sequence[int]) -> Tensor:
     """Mean distance of the face mesh's points, in units of the crop's side; (N, P, 3) each.
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from fsvideo.models.identity import end_to_end
 from fsvideo.train.data import FaceData
 from fsvideo.train.run import to_tensor
 from fsvideo.train.settings import AEISettings
@@ -19,32 +20,32 @@ from fsvideo.train.world import World
 class Batch:
     """``target`` (B, 3, S, S); ``source`` pictures alike, to look at; ``same`` (B,) bool.
 
-    ``z_source``, ``z_target``: who they show, (B, D) of unit length, by the identity encoder under "id" and by other
-    recognisers under their names.
+    ``z_source``, ``z_target``: who they show, (B, D) of unit length, by dlib's recogniser under "id" and by others
+    under their names; ``z_id``: what AEI-Net is told of the source.
     """
 
     target: Tensor
     source: Tensor
     z_source: dict[str, Tensor]
     z_target: dict[str, Tensor]
+    z_id: Tensor
     same: Tensor
 
 
 class Pairs:
     """Random pairs of source and target from crops in memory; step k draws the same pairs in every run of a seed.
 
-    The crops lie on the device where they fit into half of what is free there. Of several processes each gets its rows
-    of the batch that all of them draw.
+    ``means``: the mean raw embedding of each recogniser, "id" and others, that is to be asked. The crops lie on the
+    device where they fit into half of what is free there. Of several processes each gets its rows of the batch that
+    all of them draw.
     """
 
-    def __init__(self, data: FaceData, mean: Tensor, settings: AEISettings, world: World) -> None:
+    def __init__(self, data: FaceData, means: Mapping[str, Tensor], settings: AEISettings, world: World) -> None:
         self.settings, self.world = settings, world
         self.rgb = torch.from_numpy(data.rgb)
         if world.device.type == "cuda" and self.rgb.nbytes < torch.cuda.mem_get_info(world.device)[0] // 2:
             self.rgb = self.rgb.to(world.device)
-        raw = {name: torch.from_numpy(z) for name, z in {"id": data.embeddings, **data.others}.items()}
-        means = {name: mean.cpu() if name == "id" else z.mean(0) for name, z in raw.items()}
-        self.z = {name: F.normalize(z - means[name], dim=1) for name, z in raw.items()}
+        self.z = {name: data.z(name, mean) for name, mean in means.items()}
 
     def draw(self, step: int) -> Batch:
         rng = np.random.default_rng((self.settings.seed, step))
@@ -57,12 +58,14 @@ class Pairs:
         flip = rng.random(count) < 0.5
         target_, source_, same_, flip_ = (self.world.rows(torch.from_numpy(v)) for v in (target, source, same, flip))
         device = self.world.device
+        z_source = {name: z[source_].to(device) for name, z in self.z.items()}
         shown = self._crops(target_)
         return Batch(
             torch.where(flip_.to(device)[:, None, None, None], shown.flip(3), shown),
             self._crops(source_),
-            {name: z[source_].to(device) for name, z in self.z.items()},
+            z_source,
             {name: z[target_].to(device) for name, z in self.z.items()},
+            end_to_end([z_source[name] for name in self.settings.identity]),
             same_.to(device),
         )
 

@@ -155,7 +155,7 @@ def read_state(file: Path) -> dict[str, Any]:
         state = torch.load(file, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         raise FsvideoError(f"{file}: not a readable training checkpoint", "give a run's state.pt") from error
-    if not isinstance(state, dict) or not {"step", "settings", "config", "ema"} <= state.keys():
+    if not isinstance(state, dict) or not {"step", "settings", "config", "identity", "ema"} <= state.keys():
         raise FsvideoError(f"{file}: not a training checkpoint", "give a run's state.pt")
     return state
 

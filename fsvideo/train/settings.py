@@ -11,6 +11,7 @@ class AEISettings:
 
     preset: str = "compact"
     size: int = 64
+    identity: tuple[str, ...] = ("id", "third")  # recognisers whose embeddings, end to end, are z_id
     batch: int = 8
     lr: float = 3e-4
     lr_discriminator: float = 3e-4
@@ -21,6 +22,7 @@ class AEISettings:
     w_pose: float = 18.0  # of the face mesh as a whole turned, moved and enlarged
     w_texture: float = 2.0  # of fine detail as strong as the target's; 0: without it
     w_tint: float = 100.0  # of the target's colour differences; 0: without it
+    w_steady: float = 80.0  # of the same result, moved, for a target that moved by parts of a pixel; 0: without it
     w_att: float = 10.0
     w_id: float = 8.0
     w_second: float = 8.0  # of the identity loss by a second recogniser; 0: without it
@@ -47,6 +49,11 @@ class AEISettings:
         return {"second": self.w_second, "third": self.w_third}
 
     @property
+    def others(self) -> tuple[str, ...]:
+        """The recognisers beside the first one that a run needs."""
+        return tuple(name for name, w in self.recognisers.items() if w > 0 or name in self.identity)
+
+    @property
     def asks_mesh(self) -> bool:
         """Whether any loss needs the face mesh."""
         return max(self.w_mesh, self.w_expression, self.w_pose) > 0
@@ -54,11 +61,11 @@ class AEISettings:
 
 # What --losses takes. The shipped weights' own are the defaults above; the others are FaceShifter's terms alone.
 _PLAIN = {"w_second": 0.0, "w_third": 0.0, "enough": 1.0, "w_feature": 0.0, "w_texture": 0.0, "w_tint": 0.0}
-_PLAIN |= {"w_away": 0.0, "w_mesh": 0.0, "w_expression": 0.0, "w_pose": 0.0}
-LOSSES: dict[str, dict[str, float]] = {
+_PLAIN |= {"w_away": 0.0, "w_mesh": 0.0, "w_expression": 0.0, "w_pose": 0.0, "w_steady": 0.0}
+LOSSES: dict[str, dict[str, object]] = {
     "shipped": {},
-    "brief": {"w_att": 10.0, "w_id": 10.0, "w_rec": 5.0, **_PLAIN},
-    "paper": {"w_att": 10.0, "w_id": 5.0, "w_rec": 10.0, **_PLAIN},
+    "brief": {"identity": ("id",), "w_att": 10.0, "w_id": 10.0, "w_rec": 5.0, **_PLAIN},
+    "paper": {"identity": ("id",), "w_att": 10.0, "w_id": 5.0, "w_rec": 10.0, **_PLAIN},
 }
 
 
