@@ -63,7 +63,7 @@ def export(swapper: Swapper, to: str, folder: Path, overwrite: bool, note: Calla
         else:
             write_openvino(content, main, dict(network.meta))
         engine = start(to, main, torch.get_num_threads(), exact=True)
-        off = graph.difference(network.net, engine, network.size, network.z_id)
+        off = graph.difference(network.net, network.inputs, engine, network.size, network.z_id)
         for path in files:
             os.replace(scratch / path.name, path)
     except OSError as error:
@@ -76,7 +76,7 @@ def export(swapper: Swapper, to: str, folder: Path, overwrite: bool, note: Calla
         swapper.name,
         engine.label,
         off,
-        {"target": picture, "z_id": f"(N, {network.z_id}) of unit length"},
+        {network.inputs[0]: picture} | dict.fromkeys(network.inputs[1:], f"(N, {network.z_id}) of unit length"),
         dict.fromkeys(graph.OUTPUTS[:count], picture),
         network.meta,
     )

@@ -119,7 +119,9 @@ def _swapped(tasks: list[FrameTask], swapper: Swapper, batch: int, meter: Meter)
     for at in range(0, len(faces), batch):
         part = faces[at : at + batch]
         with meter.stage("network"):
-            results += list(swapper.swap(np.stack([f.crop for f in part]), [f.job.wanted for f in part]))
+            own = [f.job.track.embedding for f in part]
+            known = np.stack(own) if all(z.size for z in own) else None
+            results += list(swapper.swap(np.stack([f.crop for f in part]), [f.job.wanted for f in part], known))
     rest = iter(results)
     for task in tasks:
         task.swapped = [next(rest) for _ in task.faces]

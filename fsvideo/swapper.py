@@ -51,8 +51,11 @@ class Swapper(Protocol):
         """(N, S, S, 3) RGB on the 0..255 scale -> (N, D) unit-length identity embeddings."""
         ...
 
-    def swap(self, crops: Array, identities: Sequence[Identity]) -> Array:
-        """(N, S, S, 3) float32 RGB on the 0..255 scale and one identity each -> the swapped crops, alike."""
+    def swap(self, crops: Array, identities: Sequence[Identity], own: Array | None = None) -> Array:
+        """(N, S, S, 3) float32 RGB on the 0..255 scale and one identity each -> the swapped crops, alike.
+
+        ``own`` (N, D): who the crops show, as ``embed`` says; without it, a swapper that wants to know asks.
+        """
         ...
 
 
@@ -79,14 +82,16 @@ class AEISwapper:
             embeddings: Array = self.encoder(self._tensor(crops)).cpu().numpy()
         return embeddings
 
-    def swap(self, crops: Array, identities: Sequence[Identity]) -> Array:
-        z_id = np.stack([i.embedding for i in identities])
+    def swap(self, crops: Array, identities: Sequence[Identity], own: Array | None = None) -> Array:
+        z = [np.stack([i.embedding for i in identities])]
+        if self.refiner is not None:
+            z.append(self.embed(crops) if own is None else own)
         with torch.inference_mode(), self._autocast:
             target = self._tensor(crops)
             if self.engine is not None:
-                made = [torch.from_numpy(y) for y in self.engine.run(target.contiguous().numpy(), z_id)]
+                made = [torch.from_numpy(y) for y in self.engine.run(target.contiguous().numpy(), *z)]
             else:
-                made = list(self._chain(target, torch.from_numpy(z_id).to(self.device)))
+                made = list(self._chain(target, *(torch.from_numpy(each).to(self.device) for each in z)))
             y = torch.lerp(made[0], made[-1], self.share)  # without HEAR-Net there is only the first
             rgb: Array = (y.float() * 127.5 + 127.5).permute(0, 2, 3, 1).cpu().numpy()
         return np.ascontiguousarray(rgb)
@@ -99,11 +104,11 @@ class AEISwapper:
         meta |= {"fsvideo": fsvideo.__version__, "model": self.name, "crop": self.spec.to_json()}
         meta |= {"identity": self.encoder.name}
         about = " ".join(one.config.to_json() for one in (self.net, self.refiner) if one is not None)
-        return Network(self._chain, config.size, config.z_id, about, meta)
+        return Network(self._chain, self._chain.inputs, config.size, config.z_id, about, meta)
 
     @cached_property
     def _chain(self) -> Chain:
-        return Chain(self.net, self.encoder, self.refiner).eval()
+        return Chain(self.net, self.refiner).eval()
 
     def _tensor(self, crops: Array | Image) -> Tensor:
         x = torch.from_numpy(np.ascontiguousarray(crops)).to(self.device)
@@ -130,7 +135,7 @@ class Unchanged:
             embeddings: Array = self.encoder(x).numpy()
         return embeddings
 
-    def swap(self, crops: Array, identities: Sequence[Identity]) -> Array:
+    def swap(self, crops: Array, identities: Sequence[Identity], own: Array | None = None) -> Array:
         return crops
 
 
@@ -141,7 +146,7 @@ class Warp(Unchanged):
     finder: FaceFinder = field(default_factory=load_finder)
     name: str = "warp"
 
-    def swap(self, crops: Array, identities: Sequence[Identity]) -> Array:
+    def swap(self, crops: Array, identities: Sequence[Identity], own: Array | None = None) -> Array:
         return np.stack([self._one(c, i) for c, i in zip(crops, identities, strict=True)])
 
     def _one(self, target: Array, identity: Identity) -> Array:

@@ -234,7 +234,7 @@ def test_auto_goes_on_with_pytorch_where_a_runtime_fails(monkeypatch: pytest.Mon
 def test_a_graph_that_is_off_is_refused() -> None:
     plain = tiny()
     assert isinstance(plain, AEISwapper)
-    net, size, z_id = plain.network.net, plain.network.size, plain.network.z_id
+    net, inputs = plain.network.net, plain.network.inputs
     for wrong in (0.01, np.nan):
 
         def run_it(target: Array, z: Array, wrong: float = wrong) -> list[Array]:
@@ -242,7 +242,7 @@ def test_a_graph_that_is_off_is_refused() -> None:
                 return [net(torch.from_numpy(target), torch.from_numpy(z))[0].numpy() + np.float32(wrong)]
 
         with pytest.raises(FsvideoError, match="off by"):
-            graph.difference(net, Engine("a runtime", run_it), size, z_id)
+            graph.difference(net, inputs, Engine("a runtime", run_it), plain.network.size, plain.network.z_id)
     assert graph.fingerprint(net, "a") != graph.fingerprint(net, "b")
     before = graph.fingerprint(net, "a")
     with torch.no_grad():

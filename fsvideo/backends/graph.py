@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -20,7 +20,6 @@ from fsvideo.backends.runtimes import Engine
 from fsvideo.types import FsvideoError
 
 LIMIT = 1e-3  # of pixels in [-1, 1]: an eighth of a grey level
-INPUTS = ("target", "z_id")
 OUTPUTS = ("y_hat", "y")
 _EXPORTERS = ("torch", "onnx", "onnxscript")
 _OPSET = 20
@@ -39,22 +38,23 @@ def fingerprint(net: nn.Module, about: str) -> str:
     return total.hexdigest()
 
 
-def make(net: nn.Module, size: int, z_id: int, meta: Mapping[str, str]) -> bytes:
+def make(net: nn.Module, inputs: Sequence[str], size: int, z_id: int, meta: Mapping[str, str]) -> bytes:
     """An ONNX file of ``net``: target (N, 3, size, size), z_id (N, z_id) -> y_hat and, where it gives one, y; any N.
 
-    ``meta`` is written into it. Raises FsvideoError where the exporter cannot do it.
+    ``inputs``: their names, one or two embeddings behind the target. ``meta`` is written into it. Raises FsvideoError
+    where the exporter cannot do it.
     """
-    inputs = _probe(size, z_id, 2)
+    probe = _probe(inputs, size, z_id, 2)
     with torch.no_grad():
-        outputs = OUTPUTS[: len(net(*inputs))]
+        outputs = OUTPUTS[: len(net(*probe))]
     try:
         with _quiet(), torch.no_grad():
             program = torch.onnx.export(
                 net,
-                inputs,
-                input_names=list(INPUTS),
+                probe,
+                input_names=list(inputs),
                 output_names=list(outputs),
-                dynamic_shapes={name: {0: torch.export.Dim("n", min=1, max=4096)} for name in INPUTS},
+                dynamic_shapes={name: {0: torch.export.Dim("n", min=1, max=4096)} for name in inputs},
                 opset_version=_OPSET,
                 dynamo=True,
                 verbose=False,
@@ -71,17 +71,17 @@ def make(net: nn.Module, size: int, z_id: int, meta: Mapping[str, str]) -> bytes
     return content
 
 
-def difference(net: nn.Module, engine: Engine, size: int, z_id: int) -> float:
+def difference(net: nn.Module, inputs: Sequence[str], engine: Engine, size: int, z_id: int) -> float:
     """The largest difference in any pixel, of [-1, 1], between PyTorch and ``engine`` on made-up pictures.
 
     Raises FsvideoError where it is above LIMIT.
     """
     largest = 0.0
     for batch in _BATCHES:
-        target, z = _probe(size, z_id, batch)
+        probe = _probe(inputs, size, z_id, batch)
         with torch.inference_mode():
-            wanted = [y.numpy() for y in net(target, z)]
-        made = engine.run(target.numpy(), z.numpy())
+            wanted = [y.numpy() for y in net(*probe)]
+        made = engine.run(*(x.numpy() for x in probe))
         pairs = zip(made, wanted, strict=True)
         # a comparison with nan is never true: such a graph must not pass
         largest = max(largest, *(float(np.nan_to_num(np.abs(a - b), nan=np.inf).max()) for a, b in pairs))
@@ -93,12 +93,12 @@ def difference(net: nn.Module, engine: Engine, size: int, z_id: int) -> float:
     return largest
 
 
-def _probe(size: int, z_id: int, batch: int) -> tuple[Tensor, Tensor]:
+def _probe(inputs: Sequence[str], size: int, z_id: int, batch: int) -> tuple[Tensor, ...]:
     """Soft random pictures and identities, the same each time."""
     dice = torch.Generator().manual_seed(batch)
     coarse = torch.rand(batch, 3, 8, 8, generator=dice) * 2 - 1
     picture = F.interpolate(coarse, size=(size, size), mode="bilinear", align_corners=False)
-    return picture, F.normalize(torch.randn(batch, z_id, generator=dice), dim=1)
+    return picture, *(F.normalize(torch.randn(batch, z_id, generator=dice), dim=1) for _ in inputs[1:])
 
 
 @contextmanager

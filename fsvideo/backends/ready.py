@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -18,12 +18,13 @@ BACKENDS = ("torch", *RUNTIMES)
 
 @dataclass(frozen=True)
 class Network:
-    """What is exported: ``net`` takes target (N, 3, size, size) and z_id (N, z_id). ``about``: its sizes, as text.
+    """What is exported: ``net`` takes ``inputs``, target (N, 3, size, size) and embeddings (N, z_id).
 
-    ``meta`` goes into exported files.
+    ``about``: its sizes, as text. ``meta`` goes into exported files.
     """
 
     net: nn.Module
+    inputs: Sequence[str]
     size: int
     z_id: int
     about: str
@@ -61,9 +62,9 @@ def exported(network: Network, backend: str, note: Callable[[str], None]) -> byt
 
     def fresh() -> bytes:
         note(f"exporting the network for {RUNTIMES[backend].package}, this once")
-        content = graph.make(network.net, network.size, network.z_id, network.meta)
+        content = graph.make(network.net, network.inputs, network.size, network.z_id, network.meta)
         engine = start(backend, content, torch.get_num_threads(), exact=True)
-        graph.difference(network.net, engine, network.size, network.z_id)
+        graph.difference(network.net, network.inputs, engine, network.size, network.z_id)
         return content
 
     about = json.dumps([network.about, dict(network.meta), runtime])

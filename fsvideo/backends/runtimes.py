@@ -16,8 +16,8 @@ import numpy as np
 
 from fsvideo.types import Array, FsvideoError
 
-Runner: TypeAlias = Callable[[Array, Array], list[Array]]
-"""target (N, 3, S, S) in [-1, 1], z_id (N, D) -> y_hat alike and, where the graph gives one, y."""
+Runner: TypeAlias = Callable[..., list[Array]]
+"""target (N, 3, S, S) in [-1, 1], one or two embeddings (N, D) -> y_hat alike and, where the graph gives one, y."""
 T = TypeVar("T")
 EXTRA = "pip install 'fsvideo[cpu]'"  # brings all of it
 
@@ -53,8 +53,8 @@ def _onnxruntime(graph: bytes | Path, threads: int, exact: bool) -> Runner:
     session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
     names = [one.name for one in session.get_inputs()]
 
-    def run(target: Array, z_id: Array) -> list[Array]:
-        made: list[Array] = session.run(None, dict(zip(names, (target, z_id), strict=True)))
+    def run(*inputs: Array) -> list[Array]:
+        made: list[Array] = session.run(None, dict(zip(names, inputs, strict=True)))
         return made
 
     return run
@@ -73,10 +73,10 @@ def _openvino(graph: bytes | Path, threads: int, exact: bool) -> Runner:
     model.reshape({port: [1, *list(port.get_partial_shape())[1:]] for port in model.inputs})
     compiled = core.compile_model(model, "CPU", settings)
 
-    def run(target: Array, z_id: Array) -> list[Array]:
+    def run(*inputs: Array) -> list[Array]:
         each = []
-        for k in range(len(target)):
-            found = compiled([target[k : k + 1], z_id[k : k + 1]], share_outputs=False)
+        for k in range(len(inputs[0])):
+            found = compiled([x[k : k + 1] for x in inputs], share_outputs=False)
             each.append([np.array(found[port]) for port in compiled.outputs])
         return [np.concatenate(rows) for rows in zip(*each, strict=True)]
 

@@ -36,8 +36,8 @@ def _work(swapper: Swapper, batch: int) -> Callable[[], object]:
     rng = np.random.default_rng(0)
     side = swapper.spec.size
     crops = rng.uniform(0, 255, (batch, side, side, 3)).astype(np.float32)
-    one = Identity(swapper.embed(crops[:1])[0], ())
-    return lambda: swapper.swap(crops, [one] * batch)
+    z = swapper.embed(crops[:1])
+    return lambda: swapper.swap(crops, [Identity(z[0], ())] * batch, z.repeat(batch, 0))
 
 
 @contextmanager

@@ -258,11 +258,11 @@ class _Run:
 
 def _track(scene: Scene) -> Track:
     face = scene.photo.face
-    one = np.ones(1, np.float32)
+    one, unknown = np.ones(1, np.float32), np.zeros(0, np.float32)
     outline = measures.outline_of(face)
     features = face.landmarks[list(FEATURE_POINTS)]
     return Track(
-        0, scene.frame.index, face.points[None], outline[None], face.pose[None], one, one, features=features[None]
+        0, scene.frame.index, face.points[None], outline[None], face.pose[None], one, unknown, features=features[None]
     )
 
 

@@ -6,25 +6,27 @@ from torch import Tensor, nn
 
 from fsvideo.models.aei import AEINet
 from fsvideo.models.hear import HEARNet
-from fsvideo.models.identity import EncoderEnsemble
 
 
 class Chain(nn.Module):
     """The target's attributes are read once, for the swap and for the heuristic error that HEAR-Net looks at.
 
-    The target's own identity is asked for where there is a HEAR-Net, and else never.
+    ``inputs``: what it takes, in order. Who the target is matters to HEAR-Net alone.
     """
 
-    def __init__(self, net: AEINet, encoder: EncoderEnsemble, refiner: HEARNet | None) -> None:
+    def __init__(self, net: AEINet, refiner: HEARNet | None) -> None:
         super().__init__()
         self.net = net
         self.refiner = refiner
-        self.encoder = None if refiner is None else encoder
+        self.inputs = ("target", "z_id") if refiner is None else ("target", "z_id", "z_target")
 
-    def forward(self, target: Tensor, z_id: Tensor) -> tuple[Tensor, ...]:
-        """target (N, 3, S, S) in [-1, 1], z_id (N, D) unit length -> y_hat alike and, with a HEAR-Net, y."""
+    def forward(self, target: Tensor, z_id: Tensor, z_target: Tensor | None = None) -> tuple[Tensor, ...]:
+        """target (N, 3, S, S) in [-1, 1], z_id (N, D) unit length -> y_hat alike and, with a HEAR-Net, y.
+
+        ``z_target`` (N, D): the target's own identity.
+        """
         y_hat, z_att = self.net(target, z_id)
-        if self.refiner is None or self.encoder is None:
+        if self.refiner is None or z_target is None:
             return (y_hat,)
-        delta_y = target - self.net.generate(z_att, self.encoder(target), target)
+        delta_y = target - self.net.generate(z_att, z_target, target)
         return y_hat, self.refiner(y_hat, delta_y, target)
