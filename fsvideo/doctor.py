@@ -26,7 +26,7 @@ _PACKAGES = (
     "c2pa-python",
     "cryptography",
 )
-_EXTRAS = {"tensorboard": "train"}
+_EXTRAS = {"ray": "cluster", "tensorboard": "train"}
 
 
 @dataclass(frozen=True)

@@ -57,6 +57,7 @@ class Options(LookOptions, total=False):
     audio: Literal["copy", "none"]
     device: Device
     backend: Backend
+    engine: Literal["local", "ray"]  # where pass 2 of a video runs: here, or on a Ray cluster
     batch_size: int  # 1 or more
     threads: int  # of decoder and encoder, 0: all cores; the networks take torch.get_num_threads()
     report: str | Path | None

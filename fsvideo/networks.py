@@ -91,12 +91,12 @@ def load_hear(name: str, spec: CropSpec) -> hear.HEARNet:
 
 
 def filled(make: Callable[[], Net], tensors: Mapping[str, Tensor]) -> Net:
-    """The network with these tensors; tried first without taking memory, as a file may state any sizes.
+    """The network with these tensors, in single precision.
 
-    Raises RuntimeError where they do not fit.
+    It is built without memory of its own, as a file may state any sizes, and nothing is drawn at random for nothing.
+    Raises RuntimeError where the tensors do not fit.
     """
     with torch.device("meta"):
-        make().load_state_dict(tensors, assign=True)
-    net = make()
-    net.load_state_dict(tensors)
+        net = make()
+    net.load_state_dict({name: t.float() for name, t in tensors.items()}, assign=True)
     return net

@@ -105,6 +105,7 @@ class SwapOptions:
     audio: Literal["copy", "none"] = "copy"
     device: Device = "auto"
     backend: Backend = "auto"  # what computes the swap there
+    engine: Literal["local", "ray"] = "local"  # where pass 2 runs
     batch_size: int = 4
     threads: int = 0  # 0: as many as there are cores
     report: Path | None = None

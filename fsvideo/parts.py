@@ -60,7 +60,7 @@ def make(
             for number in gap:
                 log = report.FrameLog(info, swapper) if options.report else None
                 stretch = segments[number]
-                made = _shown(islice(swapped, len(stretch)), stretch, info, log, ui)
+                made = shown(islice(swapped, len(stretch)), stretch, info, log, ui)
                 with meter.stage("encode"):
                     writer.write_part(work.path(names[number]), made)
                 past = past_as_record(painter.past, jobs, stretch.stop)
@@ -75,7 +75,7 @@ def rows(work: Work, found: Survey) -> list[dict[str, Any]]:
     return [row for info in infos if info is not None for row in info["report"]]
 
 
-def _shown(
+def shown(
     swapped: Iterator[tuple[FrameTask, Frame]], stretch: range, info: MediaInfo, log: report.FrameLog | None, ui: Ui
 ) -> Generator[Frame]:
     """The frames of a stretch. Raises MediaError if they are not those that pass 1 saw."""

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 import fsvideo
-from fsvideo import parts, report
+from fsvideo import cluster, parts, report
 from fsvideo.casting import Cast
 from fsvideo.disk import move
 from fsvideo.faces.detect import FaceFinder
@@ -220,7 +220,11 @@ def _write(
             writer.on_whole = complete
             if work is not None:
                 assert isinstance(writer, PartsWriter)  # in_parts said so
-                writer.join(parts.make(work, writer, found, info, jobs, swapper, options, ui, meter))
+                if options.engine == "ray":
+                    made = cluster.make(work, settings, found, info, jobs, options, ui)
+                else:
+                    made = parts.make(work, writer, found, info, jobs, swapper, options, ui, meter)
+                writer.join(made)
             else:
                 _in_one_go(writer, render(info, jobs, swapper, options, ui, meter=meter), log, result, ui, meter)
             writer.close()

@@ -217,6 +217,7 @@ def test_a_clip_from_end_to_end(tmp_path: Path) -> None:
     found = figures(section)
     same, warp = found["unchanged"], found["warp"]
     assert same["flicker against the original's"] == pytest.approx(1)
+    assert same["the same along its own motion"] == pytest.approx(1)
     assert same["jitter of the landmarks"] == pytest.approx(same["jitter of the original's landmarks"])
     assert same["pose error"] == same["expression error"] == 0
     assert same["change outside the mask"] == warp["change outside the mask"] == 0

@@ -42,22 +42,23 @@ FLOOR = {
     "memory": 5,
     "survey": 6,
     "glance": 7,
-    "train": 8,
+    "train": 9,
     "report": 6,
     "stream": 6,
     "parts": 7,
+    "cluster": 8,
     "forecast": 7,
     "roster": 7,
     "live": 7,
-    "pipeline": 8,
-    "library": 9,
-    "evaluate": 9,
-    "doctor": 9,
-    "bench": 9,
-    "cli": 10,
-    "__main__": 11,
+    "pipeline": 9,
+    "library": 10,
+    "evaluate": 10,
+    "doctor": 10,
+    "bench": 10,
+    "cli": 11,
+    "__main__": 12,
 }
-HEAVY = {"torch", "cv2", "av", "mediapipe", "onnx", "onnxruntime", "openvino", "c2pa", "cryptography"}
+HEAVY = {"ray", "torch", "cv2", "av", "mediapipe", "onnx", "onnxruntime", "openvino", "c2pa", "cryptography"}
 BROUGHT_BY = {"cv2": "mediapipe"}  # packages that another dependency is relied on to install
 
 

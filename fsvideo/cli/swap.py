@@ -166,6 +166,14 @@ class _Region(click.ParamType):
     COMPUTE,
     BACKEND,
     click.option(
+        "--engine",
+        type=click.Choice(["local", "ray"]),
+        default="local",
+        show_default=True,
+        help="Where pass 2 of a video runs: here, or in segments on a Ray cluster: the one RAY_ADDRESS names, or that "
+        "runs here, or else one of this machine's cores. A worker takes --threads cores, 2 where nothing is said.",
+    ),
+    click.option(
         "--report",
         type=FILE,
         metavar="FILE",

@@ -309,5 +309,6 @@ def _norm(channels: int) -> nn.GroupNorm:
 
 
 def _init(module: nn.Module) -> None:
-    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+    # On the meta device there is nothing to fill, and torch would import a second's worth of packages for it.
+    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear) and not module.weight.is_meta:
         nn.init.xavier_normal_(module.weight)

@@ -1,0 +1,210 @@
+"""Pass 2 on a Ray cluster: every segment by itself, on whichever machine is free; journal and join are those of parts.
+
+A segment cannot wait here for the one before it. So a worker also paints the frames just before it and throws them
+away: the averages that keep colour and sharpness steady have then forgotten that they began there. What comes out
+depends on neither the number of workers nor on who made what.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import platform
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from itertools import dropwhile, islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+
+import fsvideo
+from fsvideo import parts, report
+from fsvideo.console import Silent
+from fsvideo.journal import Work
+from fsvideo.media.write import WriteOptions, open_writer
+from fsvideo.media.writer import PartsWriter
+from fsvideo.networks import pick_device
+from fsvideo.options import SwapOptions
+from fsvideo.render import Job, Painter, painted
+from fsvideo.survey import Survey, decode_from
+from fsvideo.swapper import Swapper, load_swapper
+from fsvideo.types import Frame, FsvideoError, MediaError, MediaInfo, Ui, WriteError
+
+_WARM_UP = 1.0  # seconds painted before a segment
+_CORES = 2  # a worker's, where nothing else is asked for
+_LIVES = 3  # how often one worker, or one segment, is begun again
+
+
+@dataclass(frozen=True)
+class Made:
+    """A segment as a worker made it: the part's files by name ("" where it is one file), and the report's rows.
+
+    ``error``: what went wrong instead, as message and hint.
+    """
+
+    number: int
+    files: dict[str, bytes]
+    rows: list[dict[str, Any]]
+    error: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class Task:
+    """What every worker is told: all but which segment. ``size``: the input's bytes; ``version``: of this fsvideo."""
+
+    info: MediaInfo
+    found: Survey
+    jobs: list[Job]
+    options: SwapOptions
+    settings: WriteOptions
+    size: int
+    version: str
+
+    def check(self) -> None:
+        """Raise FsvideoError where this machine is not fit for it."""
+        here = platform.node()
+        if fsvideo.__version__ != self.version:
+            message = f"{here} has fsvideo {fsvideo.__version__}, this one is {self.version}"
+            raise FsvideoError(message, "install one version on all machines of the cluster")
+        path = self.info.path
+        if not path.exists() or _size(path) != self.size:
+            raise MediaError(f"{path}: not there on {here}", "put it where all machines see it under one name")
+
+
+class Worker:
+    """Makes segments of one run, one after the other: an actor of the cluster."""
+
+    def __init__(self) -> None:
+        self._swapper: Swapper | None = None
+
+    def make(self, task: Task, number: int) -> Made:
+        """The segment of this number. What a user can mend comes back as ``error``."""
+        try:
+            task.check()
+            self._swapper = self._swapper or _load(task.options)
+            return _make(task, number, self._swapper)
+        except FsvideoError as error:
+            return Made(number, {}, [], (str(error), error.hint))
+
+
+def _load(options: SwapOptions) -> Swapper:
+    torch.set_num_threads(options.threads)
+    device = pick_device(options.device)
+    return load_swapper(options.model, options.refine, device, options.refine_strength, options.backend)
+
+
+def _make(task: Task, number: int, swapper: Swapper) -> Made:
+    stretch = task.found.segments[number]
+    painter = Painter(task.info, task.options)
+    log = report.FrameLog(task.info, swapper) if task.options.report else None
+    with TemporaryDirectory(prefix="fsvideo-") as folder, ExitStack() as later:
+        writer = open_writer(Path(folder) / task.options.output.name, task.info, task.settings)
+        later.callback(writer.abort)
+        assert isinstance(writer, PartsWriter)  # in_parts said so
+        frames, cuts = _frames(task, number), task.found.cuts
+        swapped = painted(frames, task.info, task.jobs, swapper, task.options, cuts, painter)
+        later.callback(swapped.close)
+        mine = islice(dropwhile(lambda pair: pair[0].frame.index < stretch.start, swapped), len(stretch))
+        part = Path(folder) / "part"
+        writer.write_part(part, parts.shown(mine, stretch, task.info, log, Silent()))
+        inside = {one.name: one for one in part.iterdir()} if part.is_dir() else {"": part}
+        files = {name: one.read_bytes() for name, one in inside.items()}
+        return Made(number, files, log.frames if log is not None else [])
+
+
+def _frames(task: Task, number: int) -> Iterator[Frame]:
+    """The segment's frames and those of the second before it, as far as that lies in the segment before."""
+    segments, times = task.found.segments, task.found.footage.times
+    start, before = segments[number].start, segments[max(0, number - 1)].start
+    frames = decode_from(task.info, before, task.found, task.options, Silent())
+    return dropwhile(lambda frame: times[frame.index] < times[start] - _WARM_UP, frames)
+
+
+def make(
+    work: Work,
+    settings: WriteOptions,
+    found: Survey,
+    info: MediaInfo,
+    jobs: list[Job],
+    options: SwapOptions,
+    ui: Ui,
+) -> list[Path]:
+    """Make every segment that is not there yet; the segments' places, in order.
+
+    On the cluster that RAY_ADDRESS names, or that runs on this machine, or else on one made here of all its cores. A
+    worker that dies is begun again, and so is its segment. Raises FsvideoError where Ray is missing or a machine unfit.
+    """
+    names = [f"{number:05}" for number in range(len(found.segments))]
+    missing = [number for number, name in enumerate(names) if work.info(name) is None]
+    if len(missing) < len(names):
+        ui.note(f"going on: {len(names) - len(missing)} of {len(names)} segments are there")
+    path = info.path.absolute()
+    options = replace(options, input=path, threads=options.threads or _CORES)
+    task = Task(
+        replace(info, path=path),
+        found,
+        jobs,
+        options,
+        replace(settings, threads=options.threads, work=None),
+        _size(path),
+        fsvideo.__version__,
+    )
+    with _cluster() as ray:
+        count = max(1, int(ray.cluster_resources().get("CPU", 1)) // options.threads)
+        ui.note(f"Ray: {min(count, len(missing))} workers of {options.threads} cores")
+        ui.stage("swap", sum(len(found.segments[number]) for number in missing))
+        actor = ray.remote(num_cpus=options.threads, max_restarts=_LIVES, max_task_retries=_LIVES)(Worker)
+        told = ray.put(task)
+        pool = ray.util.ActorPool([actor.remote() for _ in range(min(count, len(missing)))])
+        for number in missing:
+            pool.submit(lambda worker, number: worker.make.remote(told, number), number)
+        while pool.has_next():
+            try:
+                made: Made = pool.get_next_unordered()
+            except ray.exceptions.RayError as error:
+                line = (str(error).splitlines() or [type(error).__name__])[0]
+                raise FsvideoError(f"the cluster gave up on a segment: {line}", "look at Ray's logs") from error
+            if made.error is not None:
+                raise FsvideoError(*made.error)
+            _store(work, names[made.number], made)
+            ui.advance(len(found.segments[made.number]))
+    return [work.path(name) for name in names]
+
+
+def _store(work: Work, name: str, made: Made) -> None:
+    place = work.path(name)
+    try:
+        if "" not in made.files:
+            place.mkdir(exist_ok=True)
+        for file, content in made.files.items():
+            (place / file if file else place).write_bytes(content)
+    except OSError as error:
+        raise WriteError(f"{place}: cannot be written ({error.strerror})", "is there room on the disk?") from error
+    work.add(name, {"segment": made.number, "past": {}, "report": made.rows})
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file, or of a folder's files."""
+    return sum(one.stat().st_size for one in path.iterdir() if one.is_file()) if path.is_dir() else path.stat().st_size
+
+
+@contextmanager
+def _cluster() -> Iterator[Any]:
+    """Ray, connected; the connection ends with the block, and with it all workers."""
+    if importlib.util.find_spec("ray") is None:
+        raise FsvideoError("--engine ray needs ray, which is not installed", "pip install 'fsvideo[cluster]'")
+    import ray
+    import ray.util
+
+    try:
+        ray.init(log_to_driver=False, include_dashboard=False, logging_level=logging.ERROR)
+    except Exception as error:  # of many kinds: no cluster at the address, another version of Ray or Python there
+        line = (str(error).splitlines() or [type(error).__name__])[0]
+        raise FsvideoError(f"no Ray cluster to work on: {line}", "start one with `ray start --head`") from error
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
