@@ -60,9 +60,9 @@ SHIPPED: dict[str, Shipped] = {
     "judges": Shipped(
         "aei_compact_judges.safetensors", "judges", "its discriminators, to train on from", "LicenseRef-NonCommercial"
     ),
-    "identity": Shipped("identity_dlib.safetensors", "identity", "who a face is: dlib's recogniser, z_id", "CC0-1.0"),
+    "identity": Shipped("identity_dlib.safetensors", "identity", "who a face is: dlib's half of z_id", "CC0-1.0"),
     "second": Shipped("identity_faceres.safetensors", "identity", "a second opinion, for training alone", "MIT"),
-    "third": Shipped("identity_mobilefacenet.safetensors", "identity", "a third one, for training alone", "Apache-2.0"),
+    "third": Shipped("identity_mobilefacenet.safetensors", "identity", "the other half of z_id", "Apache-2.0"),
     "landmarker": Shipped("face_landmarker.task", "landmarker", "478 face landmarks, expression, pose", "Apache-2.0"),
     "mesh": Shipped("landmarks_mesh.safetensors", "landmarks", "its points with gradients, for training", "Apache-2.0"),
     "expression": Shipped(
