@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from fsvideo.faces.align import compose, crop_matrix, transform, warp
-from fsvideo.faces.blend import Cast, delta, masked, match_color, region_of, shifted
+from fsvideo.faces.blend import Cast, delta, masked, match_color, match_tint, region_of, shifted
 from fsvideo.faces.mask import face_mask
 from fsvideo.faces.sharpness import Detail, match_sharpness
 from fsvideo.media.color import add_rgb, region_rgb
@@ -227,7 +227,7 @@ class Painter:
             look, past = face.job.look, self.past.get(face.job.track.id, Past())
             where = face.crop, face.mask, seconds, self.options.smooth
             if look.color == "match":
-                swapped, cast = match_color(swapped, *where, past.cast)
+                swapped, cast = match_color(match_tint(swapped, face.crop), *where, past.cast)
                 past = replace(past, cast=cast)
             if look.sharpness == "match":
                 swapped, detail = match_sharpness(swapped, *where, past.detail)

@@ -1,0 +1,55 @@
+"""Stains of colour in a swapped face: what goes, and what stays."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from fsvideo.faces.blend import match_tint
+
+SKIN = np.float32([190, 140, 115])
+
+
+def face(side: int = 128) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    """Skin that is lit from one side, with fine grain."""
+    light = np.linspace(0.7, 1.1, side, dtype=np.float32)[None, :, None]
+    grain = np.random.default_rng(0).normal(0, 3, (side, side, 1)).astype(np.float32)
+    return np.ascontiguousarray(SKIN * light + grain)
+
+
+def luma(rgb: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    return np.asarray(rgb @ np.float32([0.299, 0.587, 0.114]), np.float32)
+
+
+def stained() -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    """A green spot that is as light as the skin around it."""
+    spot = np.zeros((128, 128, 1), np.float32)
+    cv2.circle(spot, (60, 60), 16, 1.0, -1)
+    return np.asarray(face() + cv2.GaussianBlur(spot, (0, 0), 3)[..., None] * np.float32([-12, 8, -10]), np.float32)
+
+
+def test_what_was_not_changed_stays_to_the_last_bit() -> None:
+    dark = face() * 0.02
+    for picture in (face(), dark):
+        assert np.array_equal(match_tint(picture, picture), picture)
+
+
+def test_a_stain_goes_and_light_and_grain_stay() -> None:
+    mended = match_tint(stained(), face())
+    inside = (slice(52, 68), slice(52, 68))
+    before = np.abs((stained() - face())[inside].mean((0, 1)))
+    after = np.abs((mended - face())[inside].mean((0, 1)))
+    assert before.max() > 8 and after.max() < 0.15 * before.max() + 0.6
+    np.testing.assert_allclose(luma(mended), luma(stained()), atol=0.02)
+
+
+@pytest.mark.parametrize("shade", [0.3, 0.6])
+def test_a_dark_brow_stays_as_dark_and_gets_no_glow(shade: float) -> None:
+    brow = face()
+    brow[40:52, 30:90] *= np.float32(shade)
+    mended = match_tint(brow, face())
+    np.testing.assert_allclose(luma(mended), luma(brow), atol=0.02)
+    middle = mended[44:48, 50:70].mean((0, 1))
+    wanted = SKIN / SKIN.sum()
+    np.testing.assert_allclose(middle / middle.sum(), wanted, atol=0.05)
