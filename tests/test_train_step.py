@@ -187,8 +187,9 @@ def test_the_occluded_batch_adds_up(encoder: IdentityEncoder) -> None:
         assert min(distances) < 1e-5
     full = (batch.alpha > 0.999).expand_as(batch.target)
     assert torch.allclose(batch.target[full], batch.occluder[full], atol=1e-2)
-    y_hat, delta_y = swap(trainer.aei, trainer.encoder, batch.target, batch.z_id)
-    again, _ = trainer.aei(batch.target, trainer.encoder(batch.target))
+    y_hat, delta_y = swap(trainer.aei, batch)
+    again, _ = trainer.aei(batch.target, batch.z_target)
+    assert torch.equal(batch.z_target[batch.same], batch.z_id[batch.same])
     assert torch.allclose(delta_y, batch.target - again, atol=1e-5)
     assert not y_hat.requires_grad and not delta_y.requires_grad
 

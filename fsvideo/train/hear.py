@@ -32,7 +32,8 @@ from fsvideo.types import Array, Image
 class OccludedBatch:
     """``target`` (B, 3, S, S) with its occluders pasted; ``occluder`` alike and its ``alpha`` (B, 1, S, S), 0: nothing.
 
-    ``z_id`` (B, D) of the sources; ``source`` pictures, to look at; ``same`` (B,) bool.
+    ``z_id`` (B, D) of the sources, ``z_target`` of the targets without occluders, as a track of frames is known;
+    ``source`` pictures, to look at; ``same`` (B,) bool.
     """
 
     target: Tensor
@@ -40,6 +41,7 @@ class OccludedBatch:
     alpha: Tensor
     source: Tensor
     z_id: Tensor
+    z_target: Tensor
     same: Tensor
 
 
@@ -87,6 +89,7 @@ class OccludedPairs:
             alpha,
             to_tensor(mine(torch.from_numpy(self.data.rgb[source])), device),
             mine(self.z_id[source]).to(device),
+            mine(self.z_id[target]).to(device),
             mine(torch.from_numpy(same)).to(device),
         )
 
@@ -123,7 +126,7 @@ class HEARTrainer:
         """One update; returns the named losses."""
         s = self.settings
         with autocast(self.world.device, s.precision):
-            y_hat, delta_y = swap(self.aei, self.encoder, batch.target, batch.z_id)
+            y_hat, delta_y = swap(self.aei, batch)
             y = self.net(y_hat, delta_y, batch.target)
             z_y = self.encoder(jitter(y, self.generator, self.world)).float()
         y, y_hat = y.float(), y_hat.float()
@@ -168,7 +171,7 @@ class HEARTrainer:
         net = HEARNet(self.net.config).to(self.world.device)
         net.load_state_dict(self.ema.values)
         net.eval()
-        y_hat, delta_y = swap(self.aei, self.encoder, batch.target, batch.z_id)
+        y_hat, delta_y = swap(self.aei, batch)
         y = net(y_hat, delta_y, batch.target)
         wanted = torch.lerp(y_hat, batch.occluder, batch.alpha)
         under, clear = batch.alpha > 0.5, batch.alpha < 0.02
@@ -183,10 +186,11 @@ class HEARTrainer:
 
 
 @torch.no_grad()
-def swap(aei: AEINet, encoder: EncoderEnsemble, target: Tensor, z_id: Tensor) -> tuple[Tensor, Tensor]:
+def swap(aei: AEINet, batch: OccludedBatch) -> tuple[Tensor, Tensor]:
     """y_hat, and the heuristic error delta_y = target - AEI(target, z_id(target))."""
-    z_att = aei.attributes(target)
-    return aei.generate(z_att, z_id, target), target - aei.generate(z_att, encoder(target), target)
+    z_att = aei.attributes(batch.target)
+    again = aei.generate(z_att, batch.z_target, batch.target)
+    return aei.generate(z_att, batch.z_id, batch.target), batch.target - again
 
 
 @torch.no_grad()
