@@ -21,7 +21,7 @@ from typing import Any
 import torch
 
 import fsvideo
-from fsvideo import parts, report
+from fsvideo import parts, report, weights
 from fsvideo.console import Silent
 from fsvideo.journal import Work
 from fsvideo.media.write import WriteOptions, open_writer
@@ -30,7 +30,7 @@ from fsvideo.networks import pick_device
 from fsvideo.options import SwapOptions
 from fsvideo.render import Job, Painter, painted
 from fsvideo.survey import Survey, decode_from
-from fsvideo.swapper import Swapper, load_swapper
+from fsvideo.swapper import SWAPPERS, Swapper, load_swapper
 from fsvideo.types import Frame, FsvideoError, MediaError, MediaInfo, Ui, WriteError
 
 _WARM_UP = 1.0  # seconds painted before a segment
@@ -53,7 +53,10 @@ class Made:
 
 @dataclass(frozen=True)
 class Task:
-    """What every worker is told: all but which segment. ``size``: the input's bytes; ``version``: of this fsvideo."""
+    """What every worker is told: all but which segment.
+
+    ``size``: the input's bytes; ``version``: of this fsvideo; ``model``: the swapper's name and its files' hashes.
+    """
 
     info: MediaInfo
     found: Survey
@@ -62,6 +65,7 @@ class Task:
     settings: WriteOptions
     size: int
     version: str
+    model: tuple[str, dict[str, str]]
 
     def check(self) -> None:
         """Raise FsvideoError where this machine is not fit for it."""
@@ -84,16 +88,25 @@ class Worker:
         """The segment of this number. What a user can mend comes back as ``error``."""
         try:
             task.check()
-            self._swapper = self._swapper or _load(task.options)
+            self._swapper = self._swapper or _load(task)
             return _make(task, number, self._swapper)
         except FsvideoError as error:
             return Made(number, {}, [], (str(error), error.hint))
 
 
-def _load(options: SwapOptions) -> Swapper:
+def _load(task: Task) -> Swapper:
+    options = task.options
     torch.set_num_threads(options.threads)
     device = pick_device(options.device)
-    return load_swapper(options.model, options.refine, device, options.refine_strength, options.backend)
+    swapper = load_swapper(options.model, options.refine, device, options.refine_strength, options.backend)
+    if _identify(swapper) != task.model:
+        message = f"{platform.node()} has other weights under the name {options.model} than this machine"
+        raise FsvideoError(message, "put one file where all machines see it under one name, and give that as --model")
+    return swapper
+
+
+def _identify(swapper: Swapper) -> tuple[str, dict[str, str]]:
+    return swapper.name, dict(swapper.hashes)
 
 
 def _make(task: Task, number: int, swapper: Swapper) -> Made:
@@ -129,6 +142,7 @@ def make(
     found: Survey,
     info: MediaInfo,
     jobs: list[Job],
+    swapper: Swapper,
     options: SwapOptions,
     ui: Ui,
 ) -> list[Path]:
@@ -142,7 +156,8 @@ def make(
     if len(missing) < len(names):
         ui.note(f"going on: {len(names) - len(missing)} of {len(names)} segments are there")
     path = info.path.absolute()
-    options = replace(options, input=path, threads=options.threads or _CORES)
+    model = options.model if options.model in (*weights.SHIPPED, *SWAPPERS) else str(Path(options.model).absolute())
+    options = replace(options, input=path, model=model, threads=options.threads or _CORES)
     task = Task(
         replace(info, path=path),
         found,
@@ -151,6 +166,7 @@ def make(
         replace(settings, threads=options.threads, work=None),
         _size(path),
         fsvideo.__version__,
+        _identify(swapper),
     )
     with _cluster() as ray:
         count = max(1, int(ray.cluster_resources().get("CPU", 1)) // options.threads)

@@ -221,7 +221,7 @@ def _write(
             if work is not None:
                 assert isinstance(writer, PartsWriter)  # in_parts said so
                 if options.engine == "ray":
-                    made = cluster.make(work, settings, found, info, jobs, options, ui)
+                    made = cluster.make(work, settings, found, info, jobs, swapper, options, ui)
                 else:
                     made = parts.make(work, writer, found, info, jobs, swapper, options, ui, meter)
                 writer.join(made)

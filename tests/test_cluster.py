@@ -74,7 +74,9 @@ def task(tmp_path: Path) -> Task:
     info = read.probe(CLIP)
     found = Survey(Footage(np.arange(4) / 25, [], []), None, [0])  # type: ignore[arg-type]
     options = SwapOptions((HOPPER,), CLIP, tmp_path / "o.mp4", model="tiny", threads=1)
-    return Task(info, found, [], options, WriteOptions(), CLIP.stat().st_size, cluster.fsvideo.__version__)
+    return Task(
+        info, found, [], options, WriteOptions(), CLIP.stat().st_size, cluster.fsvideo.__version__, ("tiny", {})
+    )
 
 
 def test_a_machine_that_is_not_fit_says_why(tmp_path: Path) -> None:
@@ -87,6 +89,11 @@ def test_a_machine_that_is_not_fit_says_why(tmp_path: Path) -> None:
     for lacking in (gone, shorter):
         message, hint = Worker().make(lacking, 0).error or ("", "")
         assert "not there" in message and "all machines" in hint
+
+
+def test_other_weights_than_the_commands_are_refused(tmp_path: Path) -> None:
+    message, hint = Worker().make(replace(task(tmp_path), model=("tiny", {"AEI-Net": "0" * 64})), 0).error or ("", "")
+    assert "other weights" in message and "--model" in hint
 
 
 def test_without_ray_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
