@@ -136,6 +136,12 @@ def _frames(task: Task, number: int) -> Iterator[Frame]:
     return dropwhile(lambda frame: times[frame.index] < times[start] - _WARM_UP, frames)
 
 
+def check() -> None:
+    """Raise FsvideoError where Ray is not installed."""
+    if importlib.util.find_spec("ray") is None:
+        raise FsvideoError("--engine ray needs ray, which is not installed", "pip install 'fsvideo[cluster]'")
+
+
 def make(
     work: Work,
     settings: WriteOptions,
@@ -149,12 +155,11 @@ def make(
     """Make every segment that is not there yet; the segments' places, in order.
 
     On the cluster that RAY_ADDRESS names, or that runs on this machine, or else on one made here of all its cores. A
-    worker that dies is begun again, and so is its segment. Raises FsvideoError where Ray is missing or a machine unfit.
+    worker that dies is begun again, and so is its segment. Raises FsvideoError where a machine is unfit.
     """
-    names = [f"{number:05}" for number in range(len(found.segments))]
-    missing = [number for number, name in enumerate(names) if work.info(name) is None]
-    if len(missing) < len(names):
-        ui.note(f"going on: {len(names) - len(missing)} of {len(names)} segments are there")
+    left = parts.missing(work, found, ui)
+    if not left:
+        return parts.places(work, found)
     path = info.path.absolute()
     model = options.model if options.model in (*weights.SHIPPED, *SWAPPERS) else str(Path(options.model).absolute())
     options = replace(options, input=path, model=model, threads=options.threads or _CORES)
@@ -169,13 +174,14 @@ def make(
         _identify(swapper),
     )
     with _cluster() as ray:
-        count = max(1, int(ray.cluster_resources().get("CPU", 1)) // options.threads)
-        ui.note(f"Ray: {min(count, len(missing))} workers of {options.threads} cores")
-        ui.stage("swap", sum(len(found.segments[number]) for number in missing))
-        actor = ray.remote(num_cpus=options.threads, max_restarts=_LIVES, max_task_retries=_LIVES)(Worker)
+        # No machine must be asked for more cores than it has: it would be waited for without end.
+        cores = min(options.threads, max(int(node["Resources"].get("CPU", 1)) for node in ray.nodes()))
+        count = min(len(left), max(1, int(ray.cluster_resources()["CPU"]) // cores))
+        ui.note(f"Ray: {count} workers of {cores} cores")
+        actor = ray.remote(num_cpus=cores, max_restarts=_LIVES, max_task_retries=_LIVES)(Worker)
         told = ray.put(task)
-        pool = ray.util.ActorPool([actor.remote() for _ in range(min(count, len(missing)))])
-        for number in missing:
+        pool = ray.util.ActorPool([actor.remote() for _ in range(count)])
+        for number in left:
             pool.submit(lambda worker, number: worker.make.remote(told, number), number)
         while pool.has_next():
             try:
@@ -185,13 +191,13 @@ def make(
                 raise FsvideoError(f"the cluster gave up on a segment: {line}", "look at Ray's logs") from error
             if made.error is not None:
                 raise FsvideoError(*made.error)
-            _store(work, names[made.number], made)
+            _store(work, made)
             ui.advance(len(found.segments[made.number]))
-    return [work.path(name) for name in names]
+    return parts.places(work, found)
 
 
-def _store(work: Work, name: str, made: Made) -> None:
-    place = work.path(name)
+def _store(work: Work, made: Made) -> None:
+    place = work.path(parts.name_of(made.number))
     try:
         if "" not in made.files:
             place.mkdir(exist_ok=True)
@@ -199,7 +205,7 @@ def _store(work: Work, name: str, made: Made) -> None:
             (place / file if file else place).write_bytes(content)
     except OSError as error:
         raise WriteError(f"{place}: cannot be written ({error.strerror})", "is there room on the disk?") from error
-    work.add(name, {"segment": made.number, "past": {}, "report": made.rows})
+    parts.store(work, made.number, {}, made.rows)
 
 
 def _size(path: Path) -> int:
@@ -210,8 +216,6 @@ def _size(path: Path) -> int:
 @contextmanager
 def _cluster() -> Iterator[Any]:
     """Ray, connected; the connection ends with the block, and with it all workers."""
-    if importlib.util.find_spec("ray") is None:
-        raise FsvideoError("--engine ray needs ray, which is not installed", "pip install 'fsvideo[cluster]'")
     import ray
     import ray.util
 

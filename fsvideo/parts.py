@@ -46,14 +46,9 @@ def make(
 ) -> list[Path]:
     """Make every segment that is not there yet; the segments' places, in order."""
     segments = found.segments
-    names = [f"{number:05}" for number in range(len(segments))]
-    missing = [number for number, name in enumerate(names) if work.info(name) is None]
-    if len(missing) < len(segments):
-        ui.note(f"going on: {len(segments) - len(missing)} of {len(segments)} segments are there")
-    ui.stage("swap", sum(len(segments[number]) for number in missing))
-    for gap in _runs(missing):
+    for gap in _runs(missing(work, found, ui)):
         first = segments[gap.start].start
-        before = work.info(names[gap.start - 1]) if gap.start else None
+        before = work.info(name_of(gap.start - 1)) if gap.start else None
         painter = Painter(info, options, past_from_record(before["past"] if before else {}))
         source = meter.each("decode", decode_from(info, first, found, options, ui))
         with closing(painted(source, info, jobs, swapper, options, found.cuts, painter, meter)) as swapped:
@@ -62,16 +57,41 @@ def make(
                 stretch = segments[number]
                 made = shown(islice(swapped, len(stretch)), stretch, info, log, ui)
                 with meter.stage("encode"):
-                    writer.write_part(work.path(names[number]), made)
+                    writer.write_part(work.path(name_of(number)), made)
                 past = past_as_record(painter.past, jobs, stretch.stop)
                 rows = log.frames if log is not None else []
-                work.add(names[number], {"segment": number, "past": past, "report": rows})
-    return [work.path(name) for name in names]
+                store(work, number, past, rows)
+    return places(work, found)
+
+
+def missing(work: Work, found: Survey, ui: Ui) -> list[int]:
+    """The segments that are not there yet, by number; begins the stage that makes them."""
+    segments = found.segments
+    left = [number for number in range(len(segments)) if work.info(name_of(number)) is None]
+    if len(left) < len(segments):
+        ui.note(f"going on: {len(segments) - len(left)} of {len(segments)} segments are there")
+    ui.stage("swap", sum(len(segments[number]) for number in left))
+    return left
+
+
+def name_of(number: int) -> str:
+    """What a segment's part is called."""
+    return f"{number:05}"
+
+
+def store(work: Work, number: int, past: dict[str, Any], rows: list[dict[str, Any]]) -> None:
+    """Vouch for a segment that lies in its place: with what the next one needs of it, and its report's rows."""
+    work.add(name_of(number), {"segment": number, "past": past, "report": rows})
+
+
+def places(work: Work, found: Survey) -> list[Path]:
+    """Where all segments are, in order."""
+    return [work.path(name_of(number)) for number in range(len(found.segments))]
 
 
 def rows(work: Work, found: Survey) -> list[dict[str, Any]]:
     """What the segments' reports say of each frame."""
-    infos = [work.info(f"{number:05}") for number in range(len(found.segments))]
+    infos = [work.info(name_of(number)) for number in range(len(found.segments))]
     return [row for info in infos if info is not None for row in info["report"]]
 
 

@@ -86,6 +86,8 @@ def swap(options: SwapOptions, swapper: Swapper, ui: Ui, write: bool = True, met
     if not write or not in_parts(options.output, info):
         return _swap(options, info, swapper, ui, write, None, meter)
     refuse(options.output, info, options.overwrite or folder_of(options.output).exists())
+    if options.engine == "ray":
+        cluster.check()
     with Work(options.output, recipe(options, swapper), options.resume, options.overwrite, ui.note) as work:
         return _swap(options, info, swapper, ui, write, work, meter)
 

@@ -37,7 +37,6 @@ class Stage:
                 raise FaceError("--faces reference needs a picture of the person", "add --reference IMAGE")
             self.wanted = identify(finder, swapper, [options.reference]).embedding
         self.identity = identify(finder, swapper, options.source)
-        self.asks_who = self.wanted is not None or options.look.strength != 1
 
     def embed(self, crops: Sequence[Image]) -> Array:
         """(N, D) embeddings of crops."""
@@ -48,10 +47,8 @@ class Stage:
         faces = self.finder.find(rgb, thorough=True)
         if self.wanted is None and self.options.faces == "largest":
             faces = faces[:1]
-        who = [_NOBODY] * len(faces)
-        if self.asks_who and faces:
-            spec = embedding_spec(self.swapper)
-            who = list(self.embed([crop(rgb, face.points, spec).rgb for face in faces]))
+        spec = embedding_spec(self.swapper)
+        who = list(self.embed([crop(rgb, face.points, spec).rgb for face in faces])) if faces else []
         tracks = [
             _track(number, frame.index, face, who=one)
             for number, (face, one) in enumerate(zip(faces, who, strict=True))
@@ -76,10 +73,8 @@ class Stream:
 
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
-        ask = stage.embed if stage.asks_who else None
-        self._follower = CausalFollower(
-            stage.finder, stage.options.smooth, ask, embedding_spec(stage.swapper) if ask else None
-        )
+        spec = embedding_spec(stage.swapper)
+        self._follower = CausalFollower(stage.finder, stage.options.smooth, stage.embed, spec)
         self._painter: Painter | None = None
 
     def update(self, frame: Frame, info: MediaInfo, rgb: Image) -> tuple[Frame, int]:
