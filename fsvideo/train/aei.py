@@ -14,13 +14,14 @@ from fsvideo.models.aei import PRESETS, AEINet, AttributesEncoder, grow
 from fsvideo.models.discriminator import FeatureDiscriminator, MultiScaleDiscriminator
 from fsvideo.models.expression import Blendshapes
 from fsvideo.models.identity import EncoderEnsemble, IdentityEncoder
-from fsvideo.models.landmarks import EYELIDS, IRISES, LIPS, FaceMesh
+from fsvideo.models.landmarks import EYELIDS, IRISES, LIPS, POINTS, FaceMesh
 from fsvideo.train import losses
 from fsvideo.train.descend import autocast, descend
 from fsvideo.train.jitter import jitter, nudge
 from fsvideo.train.pairs import Batch
 from fsvideo.train.run import Ema
 from fsvideo.train.settings import AEISettings
+from fsvideo.train.shown import laid
 from fsvideo.train.world import World
 
 _FINE = EYELIDS + IRISES + LIPS  # the mesh's points that show gaze and expression
@@ -90,7 +91,8 @@ class AEITrainer:
         for group in self.opt.param_groups:
             group["lr"] = s.lr * min(1.0, (self.step + 1) / _SLOW_START)
         with autocast(self.world.device, s.precision):
-            y_hat, z_att = self._swap(batch.target, batch.z_id)
+            made, z_att = self._swap(batch.target, batch.z_id)
+            y_hat, wanted, seen_faces = self._shown(made, batch.target)
             shown = jitter(y_hat, self.generator, self.world)
             seen = {name: e.look(shown) for name, e in self.recognisers.items()}
             z_att_y = frozen_call(self.net.attributes, y_hat)
@@ -100,12 +102,10 @@ class AEITrainer:
                 left = [losses.away(z, batch.z_source[name], batch.z_target[name]) for name, z in z_y.items()]
                 terms["away"] = torch.stack(left).mean()
             terms["att"] = losses.attributes([z.float() for z in z_att_y], [z.detach().float() for z in z_att])
-            terms["rec"] = losses.reconstruction(y_hat.float(), batch.target, batch.same)
+            terms["rec"] = losses.reconstruction(made.float(), batch.target, batch.same)
             if self.mesh is not None:
                 half = (len(y_hat) + 1) // 2  # of the batch: it costs a fifth of a step, and half is enough
-                with torch.no_grad():
-                    wanted, presence = self.mesh.look(batch.target[:half])
-                points, seen_faces = self.mesh(y_hat[:half]), presence > 0
+                points, wanted, seen_faces = self.mesh(y_hat[:half]), wanted[:half], seen_faces[:half]
                 terms["mesh"] = losses.mesh(points, wanted, seen_faces, _FINE)
                 terms["pose"] = losses.pose(points, wanted, seen_faces)
                 if self.blendshapes is not None:
@@ -113,12 +113,12 @@ class AEITrainer:
                     terms["expression"] = losses.expression(shapes, wanted_shapes, seen_faces)
             if s.w_steady > 0:
                 quarter = (len(y_hat) + 3) // 4  # of the batch, as it costs another pass
-                moved, wanted_moved = nudge(batch.target[:quarter], y_hat[:quarter].float(), self.generator, self.world)
+                moved, wanted_moved = nudge(batch.target[:quarter], made[:quarter].float(), self.generator, self.world)
                 terms["steady"] = losses.steady(self._swap(moved, batch.z_id[:quarter])[0].float(), wanted_moved)
             if s.w_texture > 0:
                 terms["texture"] = losses.texture(y_hat.float(), batch.target)
             if s.w_tint > 0:
-                terms["tint"] = losses.tint(y_hat.float(), batch.target)
+                terms["tint"] = losses.tint(made.float(), batch.target)
             maps = [m for name in _WATCHERS if name in seen for m in seen[name][1]]
             if adversarial:
                 self._freeze(True)
@@ -143,6 +143,17 @@ class AEITrainer:
         self.ema.update(self.net, self.step)
         self.step += 1
         return told
+
+    def _shown(self, made: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What the losses look at: the result as users see it, or as made; the targets' meshes, and who has one."""
+        points, seen = target.new_zeros(len(target), POINTS, 3), target.new_zeros(len(target), dtype=torch.bool)
+        if self.mesh is not None:
+            with torch.no_grad():
+                points, presence = self.mesh.look(target)
+            seen = presence > 0
+        if not self.settings.as_shown:
+            return made, points, seen
+        return laid(made, target, points, seen), points, seen
 
     def _train_judges(self, real: Tensor, fake: Tensor, fake_maps: list[Tensor]) -> dict[str, float]:
         """One update of the discriminators; real crops meet the recognisers as jittered as made ones do."""
@@ -215,4 +226,4 @@ class AEITrainer:
             "look_id": 1 - float(losses.identity(self.encoder(y_hat), batch.z_id)),
             "look_rec": 127.5 * float((again - batch.target).abs().mean()),
         }
-        return [batch.source, batch.target, y_hat, again], found
+        return [batch.source, batch.target, self._shown(y_hat, batch.target)[0], again], found

@@ -24,6 +24,7 @@ from fsvideo.train.descend import autocast, descend
 from fsvideo.train.jitter import jitter
 from fsvideo.train.run import Ema, to_tensor
 from fsvideo.train.settings import HEARSettings
+from fsvideo.train.shown import tinted
 from fsvideo.train.world import World
 from fsvideo.types import Array, Image
 
@@ -128,7 +129,7 @@ class HEARTrainer:
         with autocast(self.world.device, s.precision):
             y_hat, delta_y = swap(self.aei, batch)
             y = self.net(y_hat, delta_y, batch.target)
-            z_y = self.encoder(jitter(y, self.generator, self.world)).float()
+            z_y = self.encoder(jitter(tinted(y, batch.target), self.generator, self.world)).float()
         y, y_hat = y.float(), y_hat.float()
         terms = {
             "id": losses.identity(z_y, batch.z_id, s.enough),

@@ -10,10 +10,10 @@ from fsvideo.train.world import World
 
 
 def jitter(y: Tensor, generator: torch.Generator, world: World) -> Tensor:
-    """Turn, move, stretch and mirror each picture of a batch a little, and change its gain, colour and sharpness.
+    """Turn, move, stretch and mirror each picture of a batch a little, change its light and sharpness, add grain.
 
-    Stands between generator and recogniser, so that specks in exact places and colours do not pay. Random numbers are
-    drawn for the batch of all processes.
+    Stands between generator and recogniser, so that specks in exact places and colours do not pay, and a likeness holds
+    in soft and noisy footage, too. Random numbers are drawn for the batch of all processes.
     """
     n = len(y) * world.size
     angle, scale = 0.1 * torch.randn(n, generator=generator), 1 + 0.05 * torch.randn(n, generator=generator)
@@ -21,12 +21,16 @@ def jitter(y: Tensor, generator: torch.Generator, world: World) -> Tensor:
     mirror = 1 - 2 * torch.randint(0, 2, (n,), generator=generator)
     gain = 1 + 0.15 * torch.randn(n, 1, 1, 1, generator=generator) + 0.05 * torch.randn(n, 3, 1, 1, generator=generator)
     offset = 0.08 * torch.randn(n, 3, 1, 1, generator=generator)
-    blur = torch.rand(n, 1, 1, 1, generator=generator)
+    blur, soft = torch.rand(2, n, 1, 1, 1, generator=generator)
+    soft = (2 * soft - 1).clamp(min=0)  # every other picture keeps its detail beyond the finest
+    grain = 0.05 * torch.rand(n, 1, 1, 1, generator=generator) * torch.randn(n, 1, *y.shape[2:], generator=generator)
     cos, sin = scale * torch.cos(angle), scale * torch.sin(angle)
     rows = torch.stack([cos * mirror, -sin, shift[:, 0]], 1), torch.stack([sin * mirror, cos, shift[:, 1]], 1)
     affine = world.rows(torch.stack(rows, 1)).to(y)
-    gain, offset, blur = (world.rows(v).to(y) for v in (gain, offset, blur))
-    y = torch.lerp(y, F.interpolate(F.avg_pool2d(y, 2), scale_factor=2.0, mode="bilinear"), blur) * gain + offset
+    gain, offset, blur, soft, grain = (world.rows(v).to(y) for v in (gain, offset, blur, soft, grain))
+    for pool, share in ((2, blur), (4, soft)):
+        y = torch.lerp(y, F.interpolate(F.avg_pool2d(y, pool), scale_factor=float(pool), mode="bilinear"), share)
+    y = y * gain + offset + grain
     grid = F.affine_grid(affine, list(y.shape), align_corners=False)
     return F.grid_sample(y, grid, padding_mode="border", align_corners=False)
 

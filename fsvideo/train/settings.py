@@ -30,6 +30,7 @@ class AEISettings:
     w_away: float = 30.0  # of what is left of the target's own identity, the mean over the recognisers
     enough: float = 0.75  # cosine beyond which the identity losses ask for no more
     w_rec: float = 70.0
+    as_shown: bool = True  # losses look at results as a swap shows them, coloured and laid in the face; rec does not
     same: float = 0.25  # share of pairs whose source is the target
     ramp: int = 1000  # steps over which w_id rises from 0, and the share of same pairs falls from a half
     warmup: int = 1000  # steps without the adversarial terms
@@ -61,7 +62,7 @@ class AEISettings:
 
 # What --losses takes. The shipped weights' own are the defaults above; the others are FaceShifter's terms alone.
 _PLAIN = {"w_second": 0.0, "w_third": 0.0, "enough": 1.0, "w_feature": 0.0, "w_texture": 0.0, "w_tint": 0.0}
-_PLAIN |= {"w_away": 0.0, "w_mesh": 0.0, "w_expression": 0.0, "w_pose": 0.0, "w_steady": 0.0}
+_PLAIN |= {"w_away": 0.0, "w_mesh": 0.0, "w_expression": 0.0, "w_pose": 0.0, "w_steady": 0.0, "as_shown": False}
 LOSSES: dict[str, dict[str, object]] = {
     "shipped": {},
     "brief": {"identity": ("id",), "w_att": 10.0, "w_id": 10.0, "w_rec": 5.0, **_PLAIN},

@@ -1,0 +1,72 @@
+"""Results as the losses look at them: coloured and laid in the face as a swap does it, with gradients."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from fsvideo.faces.align import OUTLINE
+from fsvideo.faces.blend import match_tint
+from fsvideo.faces.mask import outline
+from fsvideo.models.landmarks import POINTS
+from fsvideo.options import Look
+from fsvideo.train.shown import laid, tinted
+from fsvideo.types import Array
+
+
+def picture(seed: int, side: int) -> Array:
+    """(side, side, 3) soft colours over most of the range."""
+    noise = np.random.default_rng(seed).normal(size=(side, side, 3)).astype(np.float32)
+    soft = cv2.GaussianBlur(noise, (0, 0), side / 20)
+    return np.asarray(20 + 200 * (soft - soft.min()) / np.ptp(soft), np.float32)
+
+
+def tensor(*pictures: Array) -> Tensor:
+    return torch.from_numpy(np.stack(pictures) / 127.5 - 1).permute(0, 3, 1, 2)
+
+
+def levels(x: Tensor) -> Array:
+    return (x.detach().permute(0, 2, 3, 1).numpy() + 1) * np.float32(127.5)
+
+
+def oval(side: float, width: float) -> Tensor:
+    """(POINTS, 3) a mesh whose outline is an ellipse in the middle of the crop, in units of its side."""
+    turn = torch.arange(len(OUTLINE)) * (2 * torch.pi / len(OUTLINE))
+    points = torch.zeros(POINTS, 3)
+    points[list(OUTLINE), :2] = 0.5 + torch.stack([width * torch.cos(turn), 0.35 * torch.sin(turn)], 1)
+    return points
+
+
+@pytest.mark.parametrize("side", [64, 256])
+def test_colours_are_those_of_a_swap(side: int) -> None:
+    made, target = picture(0, side), picture(1, side)
+    wanted = match_tint(made, target)
+    assert np.abs(wanted - made).mean() > 5
+    np.testing.assert_allclose(levels(tinted(tensor(made), tensor(target)))[0], wanted, atol=2e-3)
+
+
+def test_the_result_lies_in_the_mask_of_a_swap_and_the_target_around_it() -> None:
+    side, points = 128, torch.stack([oval(128, 0.25), oval(128, 0.3), oval(128, 0.3)])
+    made, target = tensor(*(picture(k, side) for k in range(3))), tensor(*(picture(k, side) for k in range(3, 6)))
+    seen = torch.tensor([True, True, False])
+    shown = laid(made, target, points, seen)
+    coloured = tinted(made, target)
+    for k in range(2):
+        polygon = points[k, list(OUTLINE), :2].numpy() * side - 0.5
+        mask = outline(polygon, side, Look().feather)
+        assert mask.max() == 1 and mask.min() == 0
+        assert torch.equal(shown[k][:, mask == 0], target[k][:, mask == 0])
+        torch.testing.assert_close(shown[k][:, mask == 1], coloured[k][:, mask == 1])
+    torch.testing.assert_close(shown[2], coloured[2])
+
+
+def test_gradients_reach_the_result_where_it_is_seen_alone() -> None:
+    side = 64
+    made = tensor(picture(0, side)).requires_grad_()
+    shown = laid(made, tensor(picture(1, side)), oval(side, 0.25)[None], torch.tensor([True]))
+    (slope,) = torch.autograd.grad(shown.square().sum(), made)
+    assert torch.isfinite(slope).all() and float(slope[..., 32, 32].abs().max()) > 0
+    assert float(slope[..., 0].abs().max()) < 0.05 * float(slope.abs().max())
