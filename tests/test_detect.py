@@ -13,7 +13,7 @@ import pytest
 from face_fixtures import EXAMPLES, backdrop, load_finder, read_image
 
 from fsvideo.faces.detect import FaceFinder, carried, iou
-from fsvideo.faces.quiet import without_chatter
+from fsvideo.faces.quiet import without_chatter, without_plots
 from fsvideo.types import Array, Face, Image
 
 # pictures that hold more than one face, or none
@@ -187,3 +187,20 @@ def test_only_chatter_is_held_back(capfd: pytest.CaptureFixture[str]) -> None:
         os.write(2, b"one\nW0000 00:00:17.5 1 graph.cc:1] noise\n")
         os.write(2, b"INFO: Created a delegate\nE0000 00:00:1 f.cc:2] error\n")
     assert capfd.readouterr().err == "one\nE0000 00:00:1 f.cc:2] error\n"
+
+
+def test_a_finder_brings_no_plots_and_takes_none_away() -> None:
+    code = """
+import sys
+from fsvideo.networks import load_finder
+load_finder().close()
+assert not any(name.partition(".")[0] == "matplotlib" for name in sys.modules)
+from mediapipe.tasks.python.vision import drawing_utils
+import matplotlib.pyplot
+assert drawing_utils.plt.figure is matplotlib.pyplot.figure
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+    import matplotlib.pyplot
+
+    with without_plots():
+        assert sys.modules["matplotlib.pyplot"] is matplotlib.pyplot

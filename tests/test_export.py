@@ -231,6 +231,29 @@ def test_auto_goes_on_with_pytorch_where_a_runtime_fails(monkeypatch: pytest.Mon
         load_swapper("compact", False, CPU, backend="onnx")
 
 
+@needs_runtimes
+def test_what_openvino_compiles_is_kept_and_where_it_does_not_load_made_again(
+    own: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exports: list[str] = []
+
+    def export(network: ready.Network, backend: str, note: Callable[[str], None]) -> bytes:
+        exports.append(backend)
+        return graph.make(network.net, network.inputs, network.size, network.z_id, network.meta)
+
+    monkeypatch.setattr(ready, "exported", export)
+    swapper, notes = tiny(), list[str]()
+    assert isinstance(swapper, AEISwapper)
+    crops, identities = faces(2, 64)
+    target = np.ascontiguousarray(crops.transpose(0, 3, 1, 2) / 127.5 - 1)
+    z_id = np.stack([one.embedding for one in identities])
+    first, second = (ready.ready(swapper.network, "openvino", notes.append).run(target, z_id)[0] for _ in range(2))
+    assert len(exports) == 1 and len(list(own.iterdir())) == 1 and np.array_equal(first, second)
+    monkeypatch.setattr(cache, "kept", lambda key, make, note: b"by another build of the runtime")
+    assert np.array_equal(ready.ready(swapper.network, "openvino", notes.append).run(target, z_id)[0], first)
+    assert len(exports) == 2 and not notes
+
+
 def test_a_graph_that_is_off_is_refused() -> None:
     plain = tiny()
     assert isinstance(plain, AEISwapper)

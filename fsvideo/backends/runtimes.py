@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib
 import importlib.util
+import io
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -34,12 +35,23 @@ class Engine:
 class Runtime:
     """A package, ``build(graph, threads, exact)`` for an engine, and ``precision(exact)`` it computes in here.
 
-    ``exact``: in single precision whatever the processor can do.
+    ``exact``: in single precision whatever the processor can do. ``compiling``: for one that starts sooner from what it
+    made of a graph before.
     """
 
     package: str
     build: Callable[[bytes | Path, int, bool], Runner]
     precision: Callable[[bool], str]
+    compiling: Compiling | None = None
+
+
+@dataclass(frozen=True)
+class Compiling:
+    """``make(graph, threads)`` for what can be kept and ``load(made, threads)``; good on a ``machine()`` alike only."""
+
+    make: Callable[[bytes, int], bytes]
+    load: Callable[[bytes, int], Runner]
+    machine: Callable[[], str]
 
 
 def _onnxruntime(graph: bytes | Path, threads: int, exact: bool) -> Runner:
@@ -61,18 +73,27 @@ def _onnxruntime(graph: bytes | Path, threads: int, exact: bool) -> Runner:
 
 
 def _openvino(graph: bytes | Path, threads: int, exact: bool) -> Runner:
+    return _openvino_runner(_openvino_compiled(graph, threads, exact))
+
+
+def _openvino_compiled(graph: bytes | Path, threads: int, exact: bool) -> Any:
     core = _core()
-    settings = {
+    # A graph of a fixed batch takes half the time of one for any batch, and eight faces one by one as long as together.
+    model = core.read_model(graph)
+    model.reshape({port: [1, *list(port.get_partial_shape())[1:]] for port in model.inputs})
+    return core.compile_model(model, "CPU", _openvino_settings(threads, exact))
+
+
+def _openvino_settings(threads: int, exact: bool) -> dict[str, Any]:
+    return {
         "INFERENCE_PRECISION_HINT": {"bfloat16": "bf16", "float32": "f32"}[_half_where_it_is_fast(exact)],
         "INFERENCE_NUM_THREADS": threads,
         "PERFORMANCE_HINT": "LATENCY",
         "ENABLE_CPU_PINNING": False,  # decoder and encoder need the cores too
     }
-    # A graph of a fixed batch takes half the time of one for any batch, and eight faces one by one as long as together.
-    model = core.read_model(graph)
-    model.reshape({port: [1, *list(port.get_partial_shape())[1:]] for port in model.inputs})
-    compiled = core.compile_model(model, "CPU", settings)
 
+
+def _openvino_runner(compiled: Any) -> Runner:
     def run(*inputs: Array) -> list[Array]:
         each = []
         for k in range(len(inputs[0])):
@@ -81,6 +102,15 @@ def _openvino(graph: bytes | Path, threads: int, exact: bool) -> Runner:
         return [np.concatenate(rows) for rows in zip(*each, strict=True)]
 
     return run
+
+
+def _openvino_load(made: bytes, threads: int) -> Runner:
+    return _openvino_runner(_core().import_model(io.BytesIO(made), "CPU", _openvino_settings(threads, False)))
+
+
+def _openvino_machine() -> str:
+    core = _core()
+    return f"{core.get_property('CPU', 'FULL_DEVICE_NAME')} {core.get_property('CPU', 'OPTIMIZATION_CAPABILITIES')}"
 
 
 @functools.cache
@@ -106,7 +136,16 @@ def _half_where_it_is_fast(exact: bool) -> str:
 
 # The fastest first.
 RUNTIMES: dict[str, Runtime] = {
-    "openvino": Runtime("openvino", _openvino, _half_where_it_is_fast),
+    "openvino": Runtime(
+        "openvino",
+        _openvino,
+        _half_where_it_is_fast,
+        Compiling(
+            lambda graph, threads: _openvino_compiled(graph, threads, False).export_model().getvalue(),
+            _openvino_load,
+            _openvino_machine,
+        ),
+    ),
     "onnx": Runtime("onnxruntime", _onnxruntime, lambda exact: "float32"),
 }
 
@@ -114,6 +153,26 @@ RUNTIMES: dict[str, Runtime] = {
 def start(name: str, graph: bytes | Path, threads: int, exact: bool = False) -> Engine:
     """The engine of RUNTIMES[name]. Raises FsvideoError where it is not installed, or takes no such graph."""
     return _loaded(name, lambda runtime: Engine(_label(runtime, exact), runtime.build(graph, threads, exact)))
+
+
+def compiling(name: str) -> str:
+    """What compiled graphs of RUNTIMES[name] depend on besides the graph; empty where it keeps none."""
+    return _loaded(name, lambda runtime: runtime.compiling.machine() if runtime.compiling else "")
+
+
+def compiled(name: str, graph: bytes, threads: int) -> bytes:
+    """What RUNTIMES[name], which is ``compiling``, makes of a graph here."""
+    return _loaded(name, lambda runtime: _compiling(runtime).make(graph, threads))
+
+
+def restart(name: str, made: bytes, threads: int) -> Engine:
+    """The engine from what ``compiled`` made. Raises FsvideoError as ``start``."""
+    return _loaded(name, lambda runtime: Engine(_label(runtime, False), _compiling(runtime).load(made, threads)))
+
+
+def _compiling(runtime: Runtime) -> Compiling:
+    assert runtime.compiling is not None
+    return runtime.compiling
 
 
 def describe(name: str) -> str:

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 from fsvideo.faces.align import five_points, invert, scale_of, similarity, transform, warp
-from fsvideo.faces.quiet import without_chatter
+from fsvideo.faces.quiet import without_chatter, without_plots
 from fsvideo.types import Array, Face, Image
 
 _MESH_SIDE = 256  # pixels of the crop that the mesh is fitted on
@@ -52,8 +52,9 @@ class FaceFinder:
 
     def __init__(self, detector: bytes, landmarker: bytes, blendshapes: bool = False) -> None:
         with without_chatter():
-            import mediapipe as mp  # takes a while: only when faces are wanted
-            from mediapipe.tasks.python import vision
+            with without_plots():
+                import mediapipe as mp  # takes a while: only when faces are wanted
+                from mediapipe.tasks.python import vision
 
             self._mp_image, self._srgb = mp.Image, mp.ImageFormat.SRGB
             self._yunet = cv2.FaceDetectorYN.create(
