@@ -22,6 +22,7 @@ from fsvideo import cluster, parts, report
 from fsvideo.casting import Cast
 from fsvideo.disk import move
 from fsvideo.faces.detect import FaceFinder
+from fsvideo.faces.passing import common, passes_before
 from fsvideo.faces.smooth import fade, smooth
 from fsvideo.forecast import forecast
 from fsvideo.glance import glance
@@ -37,7 +38,7 @@ from fsvideo.recipe import recipe
 from fsvideo.render import FrameTask, Job, painted
 from fsvideo.survey import Survey, decode, look
 from fsvideo.swapper import Swapper
-from fsvideo.types import FaceError, Frame, MediaError, MediaInfo, Ui, WriteError
+from fsvideo.types import FaceError, Frame, MediaError, MediaInfo, Track, Ui, WriteError
 
 
 def survey(info: MediaInfo, finder: FaceFinder, swapper: Swapper, options: SwapOptions, ui: Ui) -> Footage:
@@ -48,14 +49,23 @@ def survey(info: MediaInfo, finder: FaceFinder, swapper: Swapper, options: SwapO
 def plan(footage: Footage, cast: Cast, info: MediaInfo, options: SwapOptions) -> list[Job]:
     """The tracks to swap, steadied with a view of the whole clip, and how opaque each of their frames is."""
     bounds = {0, *footage.cuts, len(footage.times)}
+    chosen = cast.assign(footage, info)
+    ids = {track.id for track, _ in chosen}
+    bystanders = [_steady(track, footage, options) for track in footage.tracks if track.id not in ids]
     jobs = []
-    for track, role in cast.assign(footage, info):
-        times = footage.times[track.start : track.stop]
-        steady = smooth(track, times, options.smooth)
+    for track, role in chosen:
+        steady, times = _steady(track, footage, options), footage.times[track.start : track.stop]
         opacity = fade(steady, times, bounds, role.takes(steady, times, info))
         if role.face is not None and opacity.any():
-            jobs.append(Job(steady, opacity, role.face, role.look, role.name))
+            before = tuple(
+                other for other in bystanders if any(passes_before(other, steady, k) for k in common(other, steady))
+            )
+            jobs.append(Job(steady, opacity, role.face, role.look, role.name, before))
     return jobs
+
+
+def _steady(track: Track, footage: Footage, options: SwapOptions) -> Track:
+    return smooth(track, footage.times[track.start : track.stop], options.smooth)
 
 
 def render(

@@ -13,7 +13,8 @@ import numpy as np
 
 from fsvideo.faces.align import compose, crop_matrix, transform, warp
 from fsvideo.faces.blend import Cast, delta, masked, match_color, match_tint, region_of, shifted
-from fsvideo.faces.mask import face_mask
+from fsvideo.faces.mask import beside, face_mask
+from fsvideo.faces.passing import passes_before
 from fsvideo.faces.sharpness import Detail, match_sharpness
 from fsvideo.media.color import add_rgb, region_rgb
 from fsvideo.meter import OFF, Meter
@@ -26,13 +27,17 @@ _MOST_HELD = 1 << 30  # bytes of frames on their way through pass 2
 
 @dataclass(frozen=True)
 class Job:
-    """A track that is to be swapped: smoothed, with an opacity for each of its frames. ``name``: of the person."""
+    """A track that is to be swapped: smoothed, with an opacity for each of its frames. ``name``: of the person.
+
+    ``before``: tracks of others, who stay as they are, that pass before this one.
+    """
 
     track: Track
     opacity: Array  # (T,) 0..1
     identity: Identity  # the source's
     look: Look
     name: str = ""
+    before: tuple[Track, ...] = ()
 
     @cached_property
     def wanted(self) -> Identity:
@@ -90,6 +95,9 @@ def _cut(frame: Frame, info: MediaInfo, job: Job, spec: CropSpec, meter: Meter) 
     features = transform(to_crop, job.track.features[row]) if job.look.keep else job.track.features
     with meter.stage("mask"):
         mask = face_mask(outline, features, spec.size, job.look)
+        for other in job.before:
+            if passes_before(other, job.track, frame.index):
+                mask = mask * beside(transform(to_crop, other.outline[frame.index - other.start]), spec.size)
     return FaceTask(job, box, region, np.clip(crop, 0, 255), mask, matrix, opacity)
 
 

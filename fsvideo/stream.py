@@ -10,7 +10,7 @@ import numpy as np
 
 from fsvideo.casting import embedding_spec, identify
 from fsvideo.faces.align import FEATURE_POINTS, OUTLINE, crop
-from fsvideo.faces.causal import CausalFollower
+from fsvideo.faces.causal import CausalFollower, Present
 from fsvideo.faces.detect import FaceFinder
 from fsvideo.faces.people import SAME_PERSON
 from fsvideo.faces.smooth import fade
@@ -49,19 +49,27 @@ class Stage:
             faces = faces[:1]
         spec = embedding_spec(self.swapper)
         who = list(self.embed([crop(rgb, face.points, spec).rgb for face in faces])) if faces else []
-        tracks = [
-            _track(number, frame.index, face, who=one)
-            for number, (face, one) in enumerate(zip(faces, who, strict=True))
-            if self.wanted is None or float(one @ self.wanted) > SAME_PERSON
-        ]
-        return self.paint(frame, info, [(track, float(fade(track, [0.0])[0])) for track in tracks], None)
+        shown, others = [], []
+        for number, (face, one) in enumerate(zip(faces, who, strict=True)):
+            track = _track(number, frame.index, face, who=one)
+            if self.wanted is None or float(one @ self.wanted) > SAME_PERSON:
+                shown.append((track, float(fade(track, [0.0])[0])))
+            else:
+                others.append(track)
+        return self.paint(frame, info, shown, None, tuple(others))
 
     def paint(
-        self, frame: Frame, info: MediaInfo, shown: list[tuple[Track, float]], painter: Painter | None
+        self,
+        frame: Frame,
+        info: MediaInfo,
+        shown: list[tuple[Track, float]],
+        painter: Painter | None,
+        others: tuple[Track, ...] = (),
     ) -> tuple[Frame, int]:
-        """The frame with these faces swapped, each as opaque as is said, and how many were."""
+        """The frame with these faces swapped, each as opaque as is said, and how many were. ``others`` stay."""
         jobs = [
-            Job(track, np.array([opacity], np.float32), self.identity, self.options.look) for track, opacity in shown
+            Job(track, np.array([opacity], np.float32), self.identity, self.options.look, before=others)
+            for track, opacity in shown
         ]
         tasks = cut_faces([frame], info, jobs, self.swapper.spec)
         (task,) = swap_faces(tasks, self.swapper, self.options.batch_size)
@@ -84,23 +92,30 @@ class Stream:
         """
         self._painter = self._painter or Painter(info, self._stage.options)
         present = self._follower.update(rgb, float(frame.pts * info.time_base))
-        if self._stage.wanted is not None:
-            wanted = self._stage.wanted
-            present = [p for p in present if p.embedding is not None and float(p.embedding @ wanted) > SAME_PERSON]
-        elif self._stage.options.faces == "largest":
-            present = sorted(present, key=lambda p: -p.presence)[:1]
+        chosen = {one.id for one in self._chosen(present)}
         factor = np.array([info.display_width / rgb.shape[1], info.display_height / rgb.shape[0]], np.float32)
-        shown = []
+        shown, others = [], []
         for one in present:
             moved = one.points.mean(0) - one.face.points.mean(0)  # since it was last found
             own = one.face.landmarks[list(FEATURE_POINTS)] + moved
             points, outline, features = ((part + 0.5) * factor - 0.5 for part in (one.points, one.outline, own))
             track = _track(one.id, frame.index, one.face, points, outline, features, one.embedding)
-            shown.append((track, one.opacity))
-        gone = self._painter.past.keys() - {one.id for one in present}
+            if one.id in chosen:
+                shown.append((track, one.opacity))
+            else:
+                others.append(track)
+        gone = self._painter.past.keys() - chosen
         for number in gone:
             del self._painter.past[number]
-        return self._stage.paint(frame, info, shown, self._painter)
+        return self._stage.paint(frame, info, shown, self._painter, tuple(others))
+
+    def _chosen(self, present: list[Present]) -> list[Present]:
+        wanted = self._stage.wanted
+        if wanted is not None:
+            return [p for p in present if p.embedding is not None and float(p.embedding @ wanted) > SAME_PERSON]
+        if self._stage.options.faces == "largest":
+            return sorted(present, key=lambda p: -p.presence)[:1]
+        return present
 
 
 def _track(

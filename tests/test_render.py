@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from test_media_color import info_of, random_frame
@@ -82,3 +83,22 @@ def test_where_faces_overlap_the_nearer_one_is_seen_alone() -> None:
     assert inside.sum() > 1000 and np.abs(both - alone)[inside].max() <= 1
     assert (both - before).max() <= 61.5  # nowhere the sum of both
     assert (np.abs(both - alone) > 30).sum() > 100  # the other is there beside it
+
+
+def test_whoever_stays_as_they_are_and_passes_before_a_face_is_not_touched() -> None:
+    info = info_of("yuv444p", range_=2)
+    far, near = standing(138, 80, 40, number=1), standing(90, 90, 70)
+    unlike = replace(near, embedding=np.eye(128, dtype=np.float32)[2])
+    cast = Cast((Role("", WHO, WHO.embedding, look=PLAIN),))
+    (job,) = plan(footage(far, unlike), cast, info, OPTIONS)
+    assert job.track.id == 1 and [other.id for other in job.before] == [0]
+    full = np.ones(1, np.float32)
+    before, freely = painted([replace(job, opacity=full, before=())])
+    _, behind = painted([replace(job, opacity=full)])
+    head = cv2.fillPoly(np.zeros(before.shape, np.uint8), [near.outline[0].round().astype(np.int32)], 1) > 0
+    assert (np.abs(freely - before)[head] > 30).sum() > 200  # it would have been painted over
+    assert np.array_equal(behind[head], before[head])
+    away = np.indices(before.shape)[1] > 154  # from the head and the soft edge around it
+    assert np.array_equal(behind[away], freely[away]) and (np.abs(behind - before)[away] > 30).sum() > 100
+    (whole,) = plan(footage(replace(far, outline=far.outline * 3 - 200), unlike), cast, info, OPTIONS)
+    assert not whole.before  # the smaller face is behind

@@ -15,6 +15,7 @@ Mask = Callable[[Array, int, float], Array]
 
 _SUBPIXEL = 4  # bits of fraction for OpenCV's polygon filler
 _ROOM = 0.02  # around a kept feature, in parts of the face's width: lashes and the lips' edges belong to it
+_HEAD = 0.12  # around a face that passes, in parts of its width: hair and ears
 
 
 def face_mask(outline: Array, features: Array, size: int, look: Look) -> Array:
@@ -50,6 +51,12 @@ def kept(polygon: Array, size: int, room: float, edge: float) -> Array:
     away = np.maximum(0, _away(polygon, size) - room)
     ramp = np.clip(1 - away / max(1.5, edge), 0, 1)
     return np.asarray(ramp * ramp * (3 - 2 * ramp), np.float32)
+
+
+def beside(other: Array, size: int) -> Array:
+    """(size, size) float32: 0 on somebody else's head, whose face's outline (K, 2) is given in crop pixels, 1 away."""
+    wide = float(np.ptp(other[:, 0]))
+    return np.asarray(1 - kept(other, size, _HEAD * wide, _HEAD * wide), np.float32)
 
 
 def _away(polygon: Array, size: int) -> Array:

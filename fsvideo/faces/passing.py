@@ -1,0 +1,27 @@
+"""Who hides whose face: people who pass before one another."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fsvideo.types import Track
+
+_APART = 0.3  # widths of a face between two middles, below which both tracks are taken for one head
+
+
+def common(a: Track, b: Track) -> range:
+    """The frames in which both are there."""
+    return range(max(a.start, b.start), min(a.stop, b.stop))
+
+
+def passes_before(other: Track, track: Track, frame: int) -> bool:
+    """Whether ``other`` may hide a part of ``track``'s face in this frame: near enough, and larger, so in front.
+
+    False where one of them is not there.
+    """
+    if frame not in common(other, track):
+        return False
+    hers, his = other.outline[frame - other.start], track.outline[frame - track.start]
+    wide, wider = np.ptp(his[:, 0]), np.ptp(hers[:, 0])
+    gap = np.linalg.norm(hers.mean(0) - his.mean(0))
+    return bool(wider > wide and _APART * wide < gap < wide + wider)
