@@ -13,6 +13,7 @@ import numpy as np
 
 from fsvideo.faces.align import compose, crop_matrix, transform, warp
 from fsvideo.faces.blend import Cast, delta, masked, match_color, match_tint, region_of, shifted
+from fsvideo.faces.calm import Shown, calm
 from fsvideo.faces.mask import beside, face_mask
 from fsvideo.faces.passing import passes_before
 from fsvideo.faces.sharpness import Detail, match_sharpness
@@ -142,6 +143,7 @@ class Past:
 
     cast: Cast | None = None
     detail: Detail | None = None
+    shown: Shown | None = None
 
 
 def past_as_record(past: Mapping[int, Past], jobs: list[Job], stop: int) -> dict[str, Any]:
@@ -200,6 +202,8 @@ def painted(
     painter = painter or Painter(info, options)
     with closing(cut), closing(swapped):
         for task in swapped:
+            if task.frame.index in cuts:
+                painter.begin()
             with meter.stage("blend"):
                 frame = painter.paint(task)
             yield task, frame
@@ -222,6 +226,10 @@ class Painter:
         self.info, self.options = info, options
         self.past = dict(past or {})
 
+    def begin(self) -> None:
+        """A segment begins: what was shown before is no longer known to a run that goes on from here."""
+        self.past = {track: replace(one, shown=None) for track, one in self.past.items()}
+
     def paint(self, task: FrameTask) -> Frame:
         """The frame with its faces swapped; the very same frame where it has none.
 
@@ -234,6 +242,8 @@ class Painter:
         for face, swapped in sorted(faces, key=lambda pair: -pair[0].box.width * pair[0].box.height):
             look, past = face.job.look, self.past.get(face.job.track.id, Past())
             where = face.crop, face.mask, seconds, self.options.smooth
+            swapped, shown = calm(swapped, *where, past.shown)
+            past = replace(past, shown=shown)
             if look.color == "match":
                 swapped, cast = match_color(match_tint(swapped, face.crop), *where, past.cast)
                 past = replace(past, cast=cast)
@@ -244,10 +254,10 @@ class Painter:
             box = masked(face.mask, face.matrix, face.box)
             part = box.within(face.box)
             matrix = shifted(face.matrix, part)
-            change, shown = delta(face.region[part.slices], face.crop, swapped, face.mask, matrix, face.opacity)
+            change, seen = delta(face.region[part.slices], face.crop, swapped, face.mask, matrix, face.opacity)
             for other, over in covered:
                 if (both := box.common(other)) is not None:
                     change[both.within(box).slices] *= 1 - over[both.within(other).slices][..., None]
-            covered.append((box, shown))
+            covered.append((box, seen))
             frame = add_rgb(frame, self.info, box, change)
         return frame
