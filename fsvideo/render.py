@@ -14,6 +14,7 @@ import numpy as np
 from fsvideo.faces.align import compose, crop_matrix, transform, warp
 from fsvideo.faces.blend import Cast, delta, masked, match_color, match_tint, region_of, shifted
 from fsvideo.faces.calm import Shown, calm
+from fsvideo.faces.light import match_light, skin
 from fsvideo.faces.mask import beside, face_mask
 from fsvideo.faces.passing import passes_before
 from fsvideo.faces.sharpness import Detail, match_sharpness
@@ -55,6 +56,7 @@ class FaceTask:
     region: Array  # (h, w, 3) 0..255 scale
     crop: Array  # (S, S, 3)
     mask: Array  # (S, S)
+    skin: Array  # (S / 4, S / 4) where it has no features
     matrix: Array
     opacity: float
 
@@ -93,13 +95,14 @@ def _cut(frame: Frame, info: MediaInfo, job: Job, spec: CropSpec, meter: Meter) 
     matrix = shifted(native, box)
     crop = np.asarray(warp(region, matrix, spec.size, spec.size), np.float32)
     outline = transform(to_crop, job.track.outline[row])
-    features = transform(to_crop, job.track.features[row]) if job.look.keep else job.track.features
+    features = transform(to_crop, job.track.features[row])
     with meter.stage("mask"):
         mask = face_mask(outline, features, spec.size, job.look)
         for other in job.before:
             if passes_before(other, job.track, frame.index):
                 mask = mask * beside(transform(to_crop, other.outline[frame.index - other.start]), spec.size)
-    return FaceTask(job, box, region, np.clip(crop, 0, 255), mask, matrix, opacity)
+        plain = skin(outline, features, spec.size)
+    return FaceTask(job, box, region, np.clip(crop, 0, 255), mask, plain, matrix, opacity)
 
 
 def swap_faces(
@@ -245,7 +248,8 @@ class Painter:
             swapped, shown = calm(swapped, *where, past.shown)
             past = replace(past, shown=shown)
             if look.color == "match":
-                swapped, cast = match_color(match_tint(swapped, face.crop), *where, past.cast)
+                swapped = match_tint(match_light(swapped, face.crop, face.skin), face.crop)
+                swapped, cast = match_color(swapped, *where, past.cast)
                 past = replace(past, cast=cast)
             if look.sharpness == "match":
                 swapped, detail = match_sharpness(swapped, *where, past.detail)

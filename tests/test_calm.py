@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import cv2
 import numpy as np
 import pytest
@@ -34,7 +36,7 @@ def run(targets: list[Array], results: list[Array], seconds: float = 0.5, step: 
 
 
 def change(frames: list[Array]) -> float:
-    return float(np.mean([np.abs(a - b).mean() for a, b in zip(frames[3:], frames[4:], strict=False)]))
+    return float(np.mean([np.abs(a - b).mean() for a, b in itertools.pairwise(frames)]))
 
 
 def test_where_nothing_moves_shimmer_goes() -> None:

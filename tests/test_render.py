@@ -37,6 +37,9 @@ def standing(x: float, y: float, size: float, yaw: float = 0.0, frames: int = 1,
         np.ones(frames, np.float32),
         WHO.embedding,
         person=number,
+        features=np.repeat(
+            (np.float32([x, y]) + size * 0.3 * oval).astype(np.float32)[None, np.arange(56) % 36], frames, 0
+        ),
     )
 
 

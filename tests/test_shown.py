@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from fsvideo.faces.align import OUTLINE
+from fsvideo.faces.align import FEATURE_POINTS, FEATURES, OUTLINE
 from fsvideo.faces.blend import match_tint
+from fsvideo.faces.light import match_light, skin
 from fsvideo.faces.mask import outline
 from fsvideo.models.landmarks import POINTS
 from fsvideo.options import Look
-from fsvideo.train.shown import laid, tinted
+from fsvideo.train.shown import laid, lit, tinted
 from fsvideo.types import Array
 
 
@@ -32,12 +35,24 @@ def levels(x: Tensor) -> Array:
     return (x.detach().permute(0, 2, 3, 1).numpy() + 1) * np.float32(127.5)
 
 
-def oval(side: float, width: float) -> Tensor:
-    """(POINTS, 3) a mesh whose outline is an ellipse in the middle of the crop, in units of its side."""
-    turn = torch.arange(len(OUTLINE)) * (2 * torch.pi / len(OUTLINE))
+def oval(width: float) -> Tensor:
+    """(POINTS, 3) a mesh in the middle of the crop, in units of its side: an ellipse, in it eyes, brows and mouth."""
     points = torch.zeros(POINTS, 3)
-    points[list(OUTLINE), :2] = 0.5 + torch.stack([width * torch.cos(turn), 0.35 * torch.sin(turn)], 1)
+    points[list(OUTLINE), :2] = 0.5 + _ellipse(len(OUTLINE), width, 0.35)
+    middles = {"eyes": [(-0.09, -0.08), (0.09, -0.08)], "brows": [(-0.09, -0.14), (0.09, -0.14)], "mouth": [(0, 0.15)]}
+    for name, parts in FEATURES.items():
+        for part, middle in zip(parts, middles[name], strict=True):
+            points[list(part), :2] = 0.5 + torch.tensor(middle) + _ellipse(len(part), 0.05, 0.02)
     return points
+
+
+def _ellipse(count: int, wide: float, high: float) -> Tensor:
+    turn = torch.arange(count) * (2 * torch.pi / count)
+    return torch.stack([wide * torch.cos(turn), high * torch.sin(turn)], 1)
+
+
+def pixels(points: Tensor, which: Sequence[int], side: int) -> Array:
+    return np.asarray(points[list(which), :2].numpy() * side - 0.5, np.float32)
 
 
 @pytest.mark.parametrize("side", [64, 256])
@@ -48,25 +63,35 @@ def test_colours_are_those_of_a_swap(side: int) -> None:
     np.testing.assert_allclose(levels(tinted(tensor(made), tensor(target)))[0], wanted, atol=2e-3)
 
 
+@pytest.mark.parametrize("side", [64, 256])
+def test_light_is_that_of_a_swap(side: int) -> None:
+    made, target, points = picture(0, side), picture(1, side), oval(0.25)
+    plain = skin(pixels(points, OUTLINE, side), pixels(points, FEATURE_POINTS, side), side)
+    wanted = match_light(made, target, plain)
+    assert np.abs(wanted - made).mean() > 1
+    found = lit(tensor(made), tensor(target), torch.from_numpy(plain)[None, None])
+    np.testing.assert_allclose(levels(found)[0], wanted, atol=6e-3)
+
+
 def test_the_result_lies_in_the_mask_of_a_swap_and_the_target_around_it() -> None:
-    side, points = 128, torch.stack([oval(128, 0.25), oval(128, 0.3), oval(128, 0.3)])
+    side, points = 128, torch.stack([oval(0.25), oval(0.3), oval(0.3)])
     made, target = tensor(*(picture(k, side) for k in range(3))), tensor(*(picture(k, side) for k in range(3, 6)))
     seen = torch.tensor([True, True, False])
     shown = laid(made, target, points, seen)
-    coloured = tinted(made, target)
     for k in range(2):
-        polygon = points[k, list(OUTLINE), :2].numpy() * side - 0.5
-        mask = outline(polygon, side, Look().feather)
+        polygon, features = (pixels(points[k], which, side) for which in (OUTLINE, FEATURE_POINTS))
+        mask, plain = outline(polygon, side, Look().feather), skin(polygon, features, side)
+        coloured = tinted(lit(made, target, torch.from_numpy(plain)[None, None]), target)
         assert mask.max() == 1 and mask.min() == 0
         assert torch.equal(shown[k][:, mask == 0], target[k][:, mask == 0])
         torch.testing.assert_close(shown[k][:, mask == 1], coloured[k][:, mask == 1])
-    torch.testing.assert_close(shown[2], coloured[2])
+    torch.testing.assert_close(shown[2], tinted(made, target)[2])
 
 
 def test_gradients_reach_the_result_where_it_is_seen_alone() -> None:
     side = 64
     made = tensor(picture(0, side)).requires_grad_()
-    shown = laid(made, tensor(picture(1, side)), oval(side, 0.25)[None], torch.tensor([True]))
+    shown = laid(made, tensor(picture(1, side)), oval(0.25)[None], torch.tensor([True]))
     (slope,) = torch.autograd.grad(shown.square().sum(), made)
     assert torch.isfinite(slope).all() and float(slope[..., 32, 32].abs().max()) > 0
     assert float(slope[..., 0].abs().max()) < 0.05 * float(slope.abs().max())

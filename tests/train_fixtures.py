@@ -29,7 +29,15 @@ def faces(count: int = 24, size: int = 64) -> FaceData:
     embeddings = rng.normal(0, 0.1, (count, 128)).astype(np.float32)
     points, pose = np.zeros((count, 5, 2), np.float32), np.zeros((count, 3), np.float32)
     others = {n: rng.normal(0, 1, (count, d)).astype(np.float32) for n, d in (("second", 1024), ("third", 192))}
-    return FaceData(np.stack(rgb).astype(np.uint8), points, pose, np.array(["x"] * count), embeddings, others)
+    return FaceData(
+        np.stack(rgb).astype(np.uint8),
+        points,
+        pose,
+        np.array(["x"] * count),
+        embeddings,
+        others,
+        np.linspace(1, 2, count),
+    )
 
 
 ABOUT = {"identity": IdentityEncoder.name}

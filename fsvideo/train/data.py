@@ -31,7 +31,7 @@ _ALIKE, _SAME_FACE = 4, 0.25  # bits of 64; distance of raw embeddings, which is
 
 @dataclass(frozen=True)
 class FaceData:
-    """All crops of a folder in memory. ``rgb`` (N, S, S, 3) uint8; ``embeddings`` (N, D) raw.
+    """All crops of a folder in memory. ``rgb`` (N, S, S, 3) uint8; ``embeddings`` (N, D) raw; ``sharpness`` (N,).
 
     ``others``: raw embeddings by those of the other recognisers that were asked, under their names.
     """
@@ -42,6 +42,7 @@ class FaceData:
     files: npt.NDArray[np.str_]
     embeddings: Array
     others: dict[str, Array]
+    sharpness: Array
 
     def __len__(self) -> int:
         return len(self.rgb)
@@ -77,6 +78,7 @@ def load(folder: Path, size: int, every: int = 1) -> FaceData:
         np.concatenate([p["files"] for p in parts])[rows],
         embeddings[rows],
         others,
+        np.concatenate([p["sharpness"] for p in parts])[rows],
     )
 
 

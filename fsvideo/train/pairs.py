@@ -45,12 +45,15 @@ class Pairs:
         self.rgb = torch.from_numpy(data.rgb)
         if world.device.type == "cuda" and self.rgb.nbytes < torch.cuda.mem_get_info(world.device)[0] // 2:
             self.rgb = self.rgb.to(world.device)
+        self.sharpest = np.argsort(data.sharpness, kind="stable")[-max(1, len(self.rgb) // 4) :]
         self.z = {name: data.z(name, mean) for name, mean in means.items()}
 
     def draw(self, step: int) -> Batch:
         rng = np.random.default_rng((self.settings.seed, step))
         count = self.settings.batch
         target = rng.integers(len(self.rgb), size=count)
+        sharp = rng.random(count) < self.settings.sharp
+        target[sharp] = rng.choice(self.sharpest, int(sharp.sum()))
         source = rng.integers(len(self.rgb), size=count)
         early = max(0.0, 1 - step / max(1, self.settings.ramp))
         same = rng.random(count) < self.settings.same + early * (0.5 - self.settings.same)

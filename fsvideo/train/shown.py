@@ -1,4 +1,4 @@
-"""A result as users see it: with the target's hue in every part, laid into the target's face.
+"""A result as users see it: with the target's light and hue in every part, laid into the target's face.
 
 What looks at a result in training looks at it so. Colours that are mended anyway, and what lies outside the mask, then
 please no recogniser, and what could be learned about them is spent on what is seen.
@@ -11,23 +11,42 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fsvideo.faces.align import OUTLINE
+from fsvideo.faces import light
+from fsvideo.faces.align import FEATURE_POINTS, OUTLINE
 from fsvideo.faces.blend import DARK, FROM_CC, STAIN, TINT_SHRINK, TINT_SIGMA, TO_YCC
+from fsvideo.faces.light import skin
 from fsvideo.faces.mask import outline
 from fsvideo.options import Look
 
 
 def laid(y: Tensor, target: Tensor, points: Tensor, seen: Tensor) -> Tensor:
-    """The results (N, 3, S, S), tinted, in the faces of their targets, as a swap with the default options shows them.
+    """The results (N, 3, S, S), lit and tinted, in the faces of their targets, as a swap by default shows them.
 
     ``points`` (N, P, 3): the targets' face meshes, in units of the crop's side; where no face was ``seen`` ((N,) bool)
-    all of the result is shown.
+    all of the result is shown, tinted.
     """
     size, feather = y.shape[-1], Look().feather
-    outlines = (points[:, list(OUTLINE), :2] * size - 0.5).cpu().numpy()
+    pixels = (points[..., :2] * size - 0.5).cpu().numpy()
+    outlines, features = pixels[:, list(OUTLINE)], pixels[:, list(FEATURE_POINTS)]
     masks = np.stack([outline(one, size, feather) for one in outlines])[:, None]
-    mask = torch.where(seen[:, None, None, None], torch.from_numpy(masks).to(y), 1.0)
-    return torch.lerp(target, tinted(y, target), mask)
+    skins = np.stack([skin(one, parts, size) for one, parts in zip(outlines, features, strict=True)])[:, None]
+    with_face = seen[:, None, None, None]
+    lighted = torch.where(with_face, lit(y, target, torch.from_numpy(skins).to(y)), y)
+    mask = torch.where(with_face, torch.from_numpy(masks).to(y), 1.0)
+    return torch.lerp(target, tinted(lighted, target), mask)
+
+
+def lit(y: Tensor, target: Tensor, skin: Tensor) -> Tensor:
+    """``fsvideo.faces.light.match_light`` for batches; ``skin`` (N, 1, S / 4, S / 4)."""
+    luma = y.new_tensor(TO_YCC[:1])
+    logs = []
+    for x in (y, target):
+        small = torch.einsum("ck,nkhw->nchw", luma, F.avg_pool2d(x.float(), light.SHRINK) * 127.5 + 127.5)
+        logs.append((_blurred(small, small.shape[-1] * light.SIGMA).clamp(min=0) + light.LEAST).log())
+    ratio, total = logs[1] - logs[0], skin.sum((1, 2, 3), keepdim=True)
+    mean = (ratio * skin).sum((1, 2, 3), keepdim=True) / total.clamp(min=1)
+    factor = (((ratio - mean) * skin).clamp(-light.MOST, light.MOST) * (total >= 1)).exp()
+    return (y + 1) * F.interpolate(factor, size=y.shape[2:], mode="bilinear") - 1
 
 
 def tinted(y: Tensor, target: Tensor) -> Tensor:
@@ -42,10 +61,15 @@ def _parts(x: Tensor) -> tuple[Tensor, Tensor]:
     """Blurred luma (N, 1, s, s) and colour differences (N, 2, s, s) in levels."""
     small = F.avg_pool2d(x.float(), TINT_SHRINK) * 127.5 + 127.5
     ycc = torch.einsum("ck,nkhw->nchw", x.new_tensor(TO_YCC), small)
-    sigma = small.shape[-1] * TINT_SIGMA
-    reach = int(4 * sigma + 0.5)
-    row = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, device=x.device) / sigma).square())
-    kernel = (row / row.sum()).expand(3, 1, 1, -1)
-    padded = F.pad(ycc, (reach, reach, reach, reach), mode="reflect")
-    soft = F.conv2d(F.conv2d(padded, kernel, groups=3), kernel.transpose(2, 3), groups=3)
+    soft = _blurred(ycc, small.shape[-1] * TINT_SIGMA)
     return soft[:, :1], soft[:, 1:]
+
+
+def _blurred(x: Tensor, sigma: float) -> Tensor:
+    """Each channel of (N, C, s, s) blurred as cv2.GaussianBlur does it."""
+    reach, channels = int(4 * sigma + 0.5), x.shape[1]
+    row = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, device=x.device) / sigma).square())
+    kernel = (row / row.sum()).expand(channels, 1, 1, -1)
+    padded = F.pad(x, (reach, reach, reach, reach), mode="reflect")
+    soft = F.conv2d(F.conv2d(padded, kernel, groups=channels), kernel.transpose(2, 3), groups=channels)
+    return soft
