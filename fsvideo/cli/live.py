@@ -60,7 +60,7 @@ from fsvideo.options import SwapOptions
         default=0.5,
         show_default=True,
         metavar="SECONDS",
-        help="Steady points and colour by so much of the past; 0: off.",
+        help="Steady points, colour and the face itself by so much of the past; 0: off.",
     ),
     COMPUTE,
     BACKEND,

@@ -39,7 +39,7 @@ LOOK = stack(
         "strength",
         "How much of the source's identity: 1 is all of it, 0 the target's own face redrawn, above 1 exaggerates.",
     ),
-    _choice("color", "Match the face's colour to the footage, or keep the network's."),
+    _choice("color", "Match the face's light and colour to the footage, or keep the network's."),
     _choice("sharpness", "Match the face's fine detail to the footage's, or keep the network's."),
 )
 

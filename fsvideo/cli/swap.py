@@ -138,7 +138,7 @@ class _Region(click.ParamType):
         default=0.5,
         show_default=True,
         metavar="SECONDS",
-        help="Steady points, mask, colour and sharpness over this time; 0: off.",
+        help="Steady points, mask, colour, sharpness and the face itself over this time; 0: off.",
     ),
     click.option(
         "--encoder",
