@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from fsvideo.faces.align import features_of
+from fsvideo.faces.mask import distance_from
 from fsvideo.types import Array
 
 SHRINK, SIGMA = 4, 1 / 64  # a crop is reduced by the one, and blurred by the other part of its side
@@ -35,11 +36,11 @@ def skin(outline: Array, features: Array, size: int) -> Array:
     )
     away = np.full((small, small), np.float32(wide))
     for part in (*parts["brows"], *parts["eyes"], mouth, nose):
-        away = cv2.min(away, _distance(np.asarray(part, np.float32), small))
+        away = cv2.min(away, distance_from(np.asarray(part, np.float32), small))
     y, x = np.mgrid[:small, :small].astype(np.float32)
     depth = ((x - middle[0]) * down[0] + (y - middle[1]) * down[1]) / max(1.0, height)  # 0 at the eyes, 1 at the mouth
     weight = _ramp(away / wide, _NEAR, _FAR) * _ramp(-depth, -0.75, -0.45)
-    return np.asarray(weight * (1 - _ramp(_distance(face, small) / wide, 0.0, 0.05)), np.float32)
+    return np.asarray(weight * (1 - _ramp(distance_from(face, small) / wide, 0.0, 0.05)), np.float32)
 
 
 def match_light(swapped: Array, target: Array, skin: Array) -> Array:
@@ -66,10 +67,3 @@ def _ramp(x: Array, low: float, high: float) -> Array:
     """0 up to ``low``, 1 from ``high`` on, smooth between."""
     t = ((x - low) / (high - low)).clip(0, 1)
     return np.asarray(t * t * (3 - 2 * t), np.float32)
-
-
-def _distance(polygon: Array, size: int) -> Array:
-    """(size, size) pixels to the polygon (K, 2), 0 inside."""
-    hard = np.full((size, size), 255, np.uint8)
-    cv2.fillPoly(hard, [np.round(polygon * 16).astype(np.int32)], 0, shift=4)
-    return np.asarray(cv2.distanceTransform(hard, cv2.DIST_L2, cv2.DIST_MASK_PRECISE), np.float32)

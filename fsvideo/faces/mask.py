@@ -48,7 +48,7 @@ def ellipse(points: Array, size: int, feather: float) -> Array:
 
 def kept(polygon: Array, size: int, room: float, edge: float) -> Array:
     """(size, size) float32: 1 in the polygon (K, 2) and up to ``room`` pixels around it, 0 from ``edge`` further on."""
-    away = np.maximum(0, _away(polygon, size) - room)
+    away = np.maximum(0, distance_from(polygon, size) - room)
     ramp = np.clip(1 - away / max(1.5, edge), 0, 1)
     return np.asarray(ramp * ramp * (3 - 2 * ramp), np.float32)
 
@@ -59,7 +59,7 @@ def beside(other: Array, size: int) -> Array:
     return np.asarray(1 - kept(other, size, _HEAD * wide, _HEAD * wide), np.float32)
 
 
-def _away(polygon: Array, size: int) -> Array:
+def distance_from(polygon: Array, size: int) -> Array:
     """(size, size) distance from the polygon in pixels, 0 inside."""
     hard = np.zeros((size, size), np.uint8)
     fixed = np.round(polygon * (1 << _SUBPIXEL)).astype(np.int32)
@@ -72,7 +72,7 @@ def _soft(polygon: Array, size: int, feather: float) -> Array:
     edge. Falling inside would give back the jaw and the brows, which carry much of a likeness."""
     edge = max(1.5, feather * float(np.ptp(polygon[:, 0])))
     away = cv2.GaussianBlur(
-        _away(polygon, size), (0, 0), max(0.8, edge / 6)
+        distance_from(polygon, size), (0, 0), max(0.8, edge / 6)
     )  # rounds the ridges that a distance has, and its steps
     ramp = np.clip(1 - (away - 0.5) / edge, 0, 1)
     to_border = np.minimum(np.arange(size), np.arange(size)[::-1])
