@@ -248,7 +248,7 @@ class Painter:
             swapped, shown = calm(swapped, *where, past.shown)
             past = replace(past, shown=shown)
             if look.color == "match":
-                swapped = match_tint(match_light(swapped, face.crop, face.skin), face.crop)
+                swapped = match_tint(match_light(swapped, face.crop, face.skin), face.crop, face.skin)
                 swapped, cast = match_color(swapped, *where, past.cast)
                 past = replace(past, cast=cast)
             if look.sharpness == "match":

@@ -61,6 +61,12 @@ def test_colours_are_those_of_a_swap(side: int) -> None:
     wanted = match_tint(made, target)
     assert np.abs(wanted - made).mean() > 5
     np.testing.assert_allclose(levels(tinted(tensor(made), tensor(target)))[0], wanted, atol=2e-3)
+    points = oval(0.25)
+    plain = skin(pixels(points, OUTLINE, side), pixels(points, FEATURE_POINTS, side), side)
+    finer = match_tint(made, target, plain)
+    assert np.abs(finer - wanted).mean() > 0.05
+    found = tinted(tensor(made), tensor(target), torch.from_numpy(plain)[None, None])
+    np.testing.assert_allclose(levels(found)[0], finer, atol=2e-3)
 
 
 @pytest.mark.parametrize("side", [64, 256])
@@ -81,7 +87,8 @@ def test_the_result_lies_in_the_mask_of_a_swap_and_the_target_around_it() -> Non
     for k in range(2):
         polygon, features = (pixels(points[k], which, side) for which in (OUTLINE, FEATURE_POINTS))
         mask, plain = outline(polygon, side, Look().feather), skin(polygon, features, side)
-        coloured = tinted(lit(made, target, torch.from_numpy(plain)[None, None]), target)
+        there = torch.from_numpy(plain)[None, None]
+        coloured = tinted(lit(made, target, there), target, there)
         assert mask.max() == 1 and mask.min() == 0
         assert torch.equal(shown[k][:, mask == 0], target[k][:, mask == 0])
         torch.testing.assert_close(shown[k][:, mask == 1], coloured[k][:, mask == 1])

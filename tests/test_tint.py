@@ -53,3 +53,13 @@ def test_a_dark_brow_stays_as_dark_and_gets_no_glow(shade: float) -> None:
     middle = mended[44:48, 50:70].mean((0, 1))
     wanted = SKIN / SKIN.sum()
     np.testing.assert_allclose(middle / middle.sum(), wanted, atol=0.05)
+
+
+def test_small_stains_go_on_skin_alone() -> None:
+    spot = cv2.GaussianBlur(cv2.circle(np.zeros((128, 128), np.float32), (60, 60), 5, 1.0, -1), (0, 0), 1)
+    spotted = np.asarray(face() + spot[..., None] * np.float32([20, -4, -20]), np.float32)
+    left = {}
+    for name, skin in (("skin", np.ones((32, 32), np.float32)), ("lips", np.zeros((32, 32), np.float32))):
+        mended = match_tint(spotted, face(), skin)
+        left[name] = float(np.abs(mended - face())[57:64, 57:64].mean())
+    assert left["skin"] < 0.5 * left["lips"]

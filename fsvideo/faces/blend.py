@@ -18,6 +18,7 @@ _SAME = 6.0  # levels of change under which the target's own detail is fully kep
 STAIN = 24.0  # levels of a colour difference that are mended at most
 DARK = 8.0  # levels of brightness below which colour says little
 TINT_SHRINK, TINT_SIGMA = 4, 1 / 32  # a crop is reduced by the one, and blurred by the other part of its side
+SKIN_SIGMA = 1 / 128  # the same on plain skin
 TO_YCC = np.array([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]], np.float32)
 FROM_CC = np.array([[0, 1.402], [-0.344136, -0.714136], [1.772, 0]], np.float32)  # Cb, Cr -> RGB, luma unchanged
 _SPARSE = 3  # pixels between those from which the grain's strength is estimated
@@ -57,23 +58,30 @@ def match_color(
     return np.asarray(matched, np.float32), Cast(gain, offset, time)
 
 
-def match_tint(swapped: Array, target: Array) -> Array:
+def match_tint(swapped: Array, target: Array, skin: Array | None = None) -> Array:
     """Give every part of the swapped face the target's hue and saturation there; light and dark stay as they are.
 
     Crops (S, S, 3) on the 0..255 scale. Parts are blurs over a thirtieth of the crop: grey lids or a yellow chin go,
-    the lips' edge and the iris stay. A recogniser is pleased by such stains, and people see them at once.
+    the lips' edge and the iris stay. On ``skin`` (``faces.light.skin``), where there are none, they are a fourth as
+    large. A recogniser is pleased by such stains, and people see them at once.
     """
+    tinted = _tinted(swapped, target, TINT_SIGMA, None)
+    return tinted if skin is None else _tinted(tinted, target, SKIN_SIGMA, skin)
+
+
+def _tinted(swapped: Array, target: Array, sigma: float, where: Array | None) -> Array:
     small = max(8, len(swapped) // TINT_SHRINK)
-    blur = small * TINT_SIGMA
     parts = []
     for picture in (swapped, target):
         reduced = cv2.resize(picture, (small, small), interpolation=cv2.INTER_AREA)
-        soft = cv2.GaussianBlur(cv2.transform(reduced, TO_YCC), (0, 0), blur)
+        soft = cv2.GaussianBlur(cv2.transform(reduced, TO_YCC), (0, 0), small * sigma)
         parts.append((soft[..., :1], soft[..., 1:]))
     (luma, chroma), (luma_t, chroma_t) = parts
     # As saturated as the target at this brightness: a dark brow on light skin has less of the skin's colour.
     wanted = chroma_t * np.minimum((luma + DARK) / (luma_t + DARK), 1)
     change = np.clip(wanted - chroma, -STAIN, STAIN)
+    if where is not None:
+        change *= where[..., None]
     change = cv2.resize(change, swapped.shape[1::-1], interpolation=cv2.INTER_LINEAR)
     return np.asarray(swapped + cv2.transform(change, FROM_CC), np.float32)
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from fsvideo.faces import light
 from fsvideo.faces.align import FEATURE_POINTS, OUTLINE
-from fsvideo.faces.blend import DARK, FROM_CC, STAIN, TINT_SHRINK, TINT_SIGMA, TO_YCC
+from fsvideo.faces.blend import DARK, FROM_CC, SKIN_SIGMA, STAIN, TINT_SHRINK, TINT_SIGMA, TO_YCC
 from fsvideo.faces.light import skin
 from fsvideo.faces.mask import outline
 from fsvideo.options import Look
@@ -31,9 +31,9 @@ def laid(y: Tensor, target: Tensor, points: Tensor, seen: Tensor) -> Tensor:
     masks = np.stack([outline(one, size, feather) for one in outlines])[:, None]
     skins = np.stack([skin(one, parts, size) for one, parts in zip(outlines, features, strict=True)])[:, None]
     with_face = seen[:, None, None, None]
-    lighted = torch.where(with_face, lit(y, target, torch.from_numpy(skins).to(y)), y)
+    plain = torch.where(with_face, torch.from_numpy(skins).to(y), 0.0)
     mask = torch.where(with_face, torch.from_numpy(masks).to(y), 1.0)
-    return torch.lerp(target, tinted(lighted, target), mask)
+    return torch.lerp(target, tinted(lit(y, target, plain), target, plain), mask)
 
 
 def lit(y: Tensor, target: Tensor, skin: Tensor) -> Tensor:
@@ -49,19 +49,25 @@ def lit(y: Tensor, target: Tensor, skin: Tensor) -> Tensor:
     return (y + 1) * F.interpolate(factor, size=y.shape[2:], mode="bilinear") - 1
 
 
-def tinted(y: Tensor, target: Tensor) -> Tensor:
-    """``fsvideo.faces.blend.match_tint`` for batches (N, 3, S, S) in [-1, 1], with a gradient."""
-    (luma, chroma), (luma_t, chroma_t) = _parts(y), _parts(target)
+def tinted(y: Tensor, target: Tensor, skin: Tensor | None = None) -> Tensor:
+    """``fsvideo.faces.blend.match_tint`` for batches (N, 3, S, S) in [-1, 1]; ``skin`` (N, 1, S / 4, S / 4)."""
+    coloured = _tinted(y, target, TINT_SIGMA, None)
+    return coloured if skin is None else _tinted(coloured, target, SKIN_SIGMA, skin)
+
+
+def _tinted(y: Tensor, target: Tensor, sigma: float, where: Tensor | None) -> Tensor:
+    (luma, chroma), (luma_t, chroma_t) = _parts(y, sigma), _parts(target, sigma)
     wanted = chroma_t * ((luma + DARK) / (luma_t + DARK)).clamp(max=1)
     change = torch.einsum("ck,nkhw->nchw", y.new_tensor(FROM_CC), (wanted - chroma).clamp(-STAIN, STAIN))
+    change = change if where is None else change * where
     return y + F.interpolate(change, size=y.shape[2:], mode="bilinear") / 127.5
 
 
-def _parts(x: Tensor) -> tuple[Tensor, Tensor]:
+def _parts(x: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
     """Blurred luma (N, 1, s, s) and colour differences (N, 2, s, s) in levels."""
     small = F.avg_pool2d(x.float(), TINT_SHRINK) * 127.5 + 127.5
     ycc = torch.einsum("ck,nkhw->nchw", x.new_tensor(TO_YCC), small)
-    soft = _blurred(ycc, small.shape[-1] * TINT_SIGMA)
+    soft = _blurred(ycc, small.shape[-1] * sigma)
     return soft[:, :1], soft[:, 1:]
 
 
