@@ -10,7 +10,7 @@ from fsvideo.faces.mask import distance_from
 from fsvideo.types import Array
 
 SHRINK, SIGMA = 4, 1 / 64  # a crop is reduced by the one, and blurred by the other part of its side
-LEAST, MOST = 8.0, 0.5  # levels below which brightness is not told apart; logarithm of what is mended at most
+LEAST, MOST = 8.0, 1.5  # levels below which brightness is not told apart; logarithm of what is mended at most
 _NEAR, _FAR = 0.03, 0.10  # parts of the face's width from a feature: skin up to there is left, from there on is mended
 _NOSE = 0.13  # half the nose's width, in parts of the face's
 _LUMA = np.array([[0.299, 0.587, 0.114]], np.float32)
