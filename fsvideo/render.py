@@ -248,8 +248,8 @@ class Painter:
             swapped, shown = calm(swapped, *where, past.shown)
             past = replace(past, shown=shown)
             if look.color == "match":
-                swapped = match_tint(match_light(swapped, face.crop, face.skin), face.crop, face.skin)
                 swapped, cast = match_color(swapped, *where, past.cast)
+                swapped = match_tint(match_light(swapped, face.crop, face.skin), face.crop, face.skin)
                 past = replace(past, cast=cast)
             if look.sharpness == "match":
                 swapped, detail = match_sharpness(swapped, *where, past.detail)
