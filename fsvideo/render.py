@@ -14,7 +14,7 @@ import numpy as np
 from fsvideo.faces.align import compose, crop_matrix, transform, warp
 from fsvideo.faces.blend import Cast, delta, masked, match_color, match_tint, region_of, shifted
 from fsvideo.faces.calm import Shown, calm
-from fsvideo.faces.light import match_light, skin
+from fsvideo.faces.light import forehead, match_light
 from fsvideo.faces.mask import beside, face_mask
 from fsvideo.faces.passing import passes_before
 from fsvideo.faces.sharpness import Detail, match_sharpness
@@ -101,7 +101,7 @@ def _cut(frame: Frame, info: MediaInfo, job: Job, spec: CropSpec, meter: Meter) 
         for other in job.before:
             if passes_before(other, job.track, frame.index):
                 mask = mask * beside(transform(to_crop, other.outline[frame.index - other.start]), spec.size)
-        plain = skin(outline, features, spec.size)
+        plain = forehead(outline, features, spec.size)
     return FaceTask(job, box, region, np.clip(crop, 0, 255), mask, plain, matrix, opacity)
 
 

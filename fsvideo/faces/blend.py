@@ -62,7 +62,7 @@ def match_tint(swapped: Array, target: Array, skin: Array | None = None) -> Arra
     """Give every part of the swapped face the target's hue and saturation there; light and dark stay as they are.
 
     Crops (S, S, 3) on the 0..255 scale. Parts are blurs over a thirtieth of the crop: grey lids or a yellow chin go,
-    the lips' edge and the iris stay. On ``skin`` (``faces.light.skin``), where there are none, they are a fourth as
+    the lips' edge and the iris stay. On ``skin`` (``faces.light.forehead``), where there are none, they are a fourth as
     large. A recogniser is pleased by such stains, and people see them at once.
     """
     tinted = _tinted(swapped, target, TINT_SIGMA, None)

@@ -1,4 +1,4 @@
-"""Light stays the footage's where a face has only skin: on the forehead and the upper cheeks."""
+"""Light stays the footage's where a face has only skin: on the forehead."""
 
 from __future__ import annotations
 
@@ -11,42 +11,34 @@ from fsvideo.types import Array
 
 SHRINK, SIGMA = 4, 1 / 64  # a crop is reduced by the one, and blurred by the other part of its side
 LEAST, MOST = 8.0, 1.5  # levels below which brightness is not told apart; logarithm of what is mended at most
-_NEAR, _FAR = 0.03, 0.10  # parts of the face's width from a feature: skin up to there is left, from there on is mended
-_NOSE = 0.13  # half the nose's width, in parts of the face's
+# Parts of the face's width from where on skin begins to be mended, and from where it is wholly:
+_ABOVE = (0.0, 0.07)  # above the line through the eyes
+_AWAY = (0.03, 0.10)  # away from a brow
 _LUMA = np.array([[0.299, 0.587, 0.114]], np.float32)
 
 
-def skin(outline: Array, features: Array, size: int) -> Array:
-    """(size / 4, size / 4) 0..1: where a face has skin and no feature, of any person: forehead and upper cheeks.
+def forehead(outline: Array, features: Array, size: int) -> Array:
+    """(size / 4, size / 4) 0..1: where a face has skin and nothing that is somebody's, as cheekbones and beards are.
 
-    ``outline`` (36, 2) and ``features`` (56, 2), as a track has them, in pixels of a crop of ``size``. Where beards
-    grow is none of it.
+    ``outline`` (36, 2) and ``features`` (56, 2), as a track has them, in pixels of a crop of ``size``.
     """
     small = size // SHRINK
     face, inner = (np.asarray((one + 0.5) / SHRINK - 0.5, np.float32) for one in (outline, features))
-    parts = features_of(inner)
-    wide = float(np.ptp(face[:, 0]))
-    eyes, (mouth,) = [one.mean(0) for one in parts["eyes"]], parts["mouth"]
-    middle, across = (eyes[0] + eyes[1]) / 2, eyes[1] - eyes[0]
-    across = across / max(1e-6, float(np.linalg.norm(across)))
-    down = np.array([-across[1], across[0]], np.float32)
-    height = float((mouth.mean(0) - middle) @ down)
-    nose = middle + np.array([[-0.05, 0.1], [0.05, 0.1], [_NOSE, 0.75], [-_NOSE, 0.75]]) @ np.stack(
-        [across * wide, down * height]
-    )
-    away = np.full((small, small), np.float32(wide))
-    for part in (*parts["brows"], *parts["eyes"], mouth, nose):
-        away = cv2.min(away, distance_from(np.asarray(part, np.float32), small))
+    parts, wide = features_of(inner), float(np.ptp(face[:, 0]))
+    right, left = (one.mean(0) for one in parts["eyes"])
+    across = (left - right) / max(1e-6, float(np.linalg.norm(left - right)))
+    up = np.array([across[1], -across[0]], np.float32)
     y, x = np.mgrid[:small, :small].astype(np.float32)
-    depth = ((x - middle[0]) * down[0] + (y - middle[1]) * down[1]) / max(1.0, height)  # 0 at the eyes, 1 at the mouth
-    weight = _ramp(away / wide, _NEAR, _FAR) * _ramp(-depth, -0.75, -0.45)
-    return np.asarray(weight * (1 - _ramp(distance_from(face, small) / wide, 0.0, 0.05)), np.float32)
+    above = ((x - right[0]) * up[0] + (y - right[1]) * up[1]) / max(1e-6, wide)
+    away = cv2.min(*(distance_from(brow, small) for brow in parts["brows"])) / max(1e-6, wide)
+    outside = distance_from(face, small) / max(1e-6, wide)
+    return np.asarray(_ramp(above, *_ABOVE) * _ramp(away, *_AWAY) * (1 - _ramp(outside, 0.0, 0.05)), np.float32)
 
 
 def match_light(swapped: Array, target: Array, skin: Array) -> Array:
-    """Lay the target's light and shade over the swapped face's ``skin``; how light the skin is as a whole stays.
+    """Lay the target's light and shade over the swapped face's ``skin``; how light that is as a whole stays.
 
-    Crops (S, S, 3) on the 0..255 scale, ``skin`` (S / 4, S / 4) as the function of this name says. A recogniser is also
+    Crops (S, S, 3) on the 0..255 scale, ``skin`` (S / 4, S / 4) as ``forehead`` finds it. A recogniser is also
     pleased by shades on a forehead, and people see stains.
     """
     total = float(skin.sum())

@@ -14,7 +14,7 @@ from torch import Tensor
 from fsvideo.faces import light
 from fsvideo.faces.align import FEATURE_POINTS, OUTLINE
 from fsvideo.faces.blend import DARK, FROM_CC, SKIN_SIGMA, STAIN, TINT_SHRINK, TINT_SIGMA, TO_YCC
-from fsvideo.faces.light import skin
+from fsvideo.faces.light import forehead
 from fsvideo.faces.mask import outline
 from fsvideo.options import Look
 
@@ -29,7 +29,7 @@ def laid(y: Tensor, target: Tensor, points: Tensor, seen: Tensor) -> Tensor:
     pixels = (points[..., :2] * size - 0.5).cpu().numpy()
     outlines, features = pixels[:, list(OUTLINE)], pixels[:, list(FEATURE_POINTS)]
     masks = np.stack([outline(one, size, feather) for one in outlines])[:, None]
-    skins = np.stack([skin(one, parts, size) for one, parts in zip(outlines, features, strict=True)])[:, None]
+    skins = np.stack([forehead(one, parts, size) for one, parts in zip(outlines, features, strict=True)])[:, None]
     with_face = seen[:, None, None, None]
     plain = torch.where(with_face, torch.from_numpy(skins).to(y), 0.0)
     mask = torch.where(with_face, torch.from_numpy(masks).to(y), 1.0)
