@@ -15,13 +15,13 @@ class AEISettings:
     batch: int = 8
     lr: float = 3e-4
     lr_discriminator: float = 3e-4
-    w_adv: float = 1.0
-    w_feature: float = 1.0  # of the adversarial loss on the recognisers' feature maps; 0: without it
-    w_mesh: float = 4.0  # of the face mesh's points where the target's are; 0: without it
-    w_expression: float = 6.0  # of the expression that is read off the face mesh
+    w_adv: float = 2.0
+    w_feature: float = 1.5  # of the adversarial loss on the recognisers' feature maps; 0: without it
+    w_mesh: float = 6.0  # of the face mesh's points where the target's are; 0: without it
+    w_expression: float = 14.0  # of the expression that is read off the face mesh
     w_pose: float = 18.0  # of the face mesh as a whole turned, moved and enlarged
     w_texture: float = 2.0  # of fine detail as strong as the target's; 0: without it
-    w_tint: float = 100.0  # of the target's colour differences; 0: without it
+    w_tint: float = 40.0  # of the target's colour differences; 0: without it
     w_steady: float = 80.0  # of the same result, moved, for a target that moved by parts of a pixel; 0: without it
     w_att: float = 6.0
     w_id: float = 8.0
@@ -31,7 +31,7 @@ class AEISettings:
     enough: float = 0.75  # cosine beyond which the identity losses ask for no more
     w_rec: float = 70.0
     as_shown: bool = True  # losses look at results as a swap shows them, coloured and laid in the face; rec does not
-    sharp: float = 0.4  # share of targets among the sharpest quarter: footage is sharper than most photos of people
+    sharp: float = 0.3  # share of targets among the sharpest quarter: footage is sharper than most photos of people
     same: float = 0.25  # share of pairs whose source is the target
     ramp: int = 1000  # steps over which w_id rises from 0, and the share of same pairs falls from a half
     warmup: int = 1000  # steps without the adversarial terms
@@ -62,8 +62,9 @@ class AEISettings:
 
 
 # What --losses takes. The shipped weights' own are the defaults above; the others are FaceShifter's terms alone.
-_PLAIN = {"w_second": 0.0, "w_third": 0.0, "enough": 1.0, "w_feature": 0.0, "w_texture": 0.0, "w_tint": 0.0}
-_PLAIN |= {"w_away": 0.0, "w_mesh": 0.0, "w_expression": 0.0, "w_pose": 0.0, "w_steady": 0.0, "as_shown": False}
+_PLAIN = {"w_adv": 1.0, "w_second": 0.0, "w_third": 0.0, "enough": 1.0, "w_feature": 0.0, "w_texture": 0.0}
+_PLAIN |= {"w_tint": 0.0, "w_away": 0.0, "w_mesh": 0.0, "w_expression": 0.0, "w_pose": 0.0, "w_steady": 0.0}
+_PLAIN |= {"as_shown": False}
 LOSSES: dict[str, dict[str, object]] = {
     "shipped": {},
     "brief": {"identity": ("id",), "w_att": 10.0, "w_id": 10.0, "w_rec": 5.0, **_PLAIN},
