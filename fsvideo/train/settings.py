@@ -79,10 +79,10 @@ class HEARSettings:
     preset: str = "compact"
     batch: int = 8
     lr: float = 8e-4
-    w_id: float = 1.0
-    enough: float = 0.7  # as AEISettings has it: identity is to be kept here, not to be gained
-    w_change: float = 5.0
-    w_rec: float = 10.0
+    w_id: float = 1.5
+    enough: float = 0.85  # as AEISettings has it: identity is to be kept here, not to be gained
+    w_change: float = 10.0
+    w_rec: float = 30.0
     w_occ: float = 20.0
     same: float = 0.2  # share of pairs whose source is the target
     occluded: float = 0.6  # share of targets that something is pasted on
