@@ -73,3 +73,8 @@ def test_first_frames_late_ones_and_no_smoothing_are_left_as_they_are() -> None:
     assert np.array_equal(run([target], results[:1])[0], results[0])
     held = run([target, target], results)[1]
     assert 0.5 < float((results[1] - held).mean()) < 2.5
+
+
+def test_what_was_not_swapped_keeps_its_grain_to_the_last_bit() -> None:
+    frames = [skin(1) + grain(k, 3) for k in range(4)]
+    assert all(np.array_equal(a, b) for a, b in zip(run(frames, frames), frames, strict=True))

@@ -13,6 +13,7 @@ _SHARE = 0.16  # of the smoothing's seconds: two frames of 25 a second, by defau
 _LONGEST = 0.25  # seconds after which what was shown says nothing any more
 _FLOOR = 25  # percentile of the target's change that is its grain
 _MOVES = 4.0  # levels by which the target changes where it moves otherwise than as a whole
+_SWAPPED = 4.0  # levels by which the face has become another one; the footage's own grain is not touched
 _DIFFERS = 16.0  # levels by which the result changes where more than shimmer does
 _FLOW = cv2.DISOPTICAL_FLOW_PRESET_FAST
 _LUMA = np.array([[0.299, 0.587, 0.114]], np.float32)
@@ -52,7 +53,8 @@ def calm(
     inside = cv2.resize(mask, moves.shape[::-1], interpolation=cv2.INTER_AREA) > 0.5
     floor = np.float32(np.percentile(moves[inside], _FLOOR)) if inside.any() else np.float32(0)
     odds = (cv2.max(moves - floor, 0) / _MOVES) ** 2 + (differs / _DIFFERS) ** 2
-    keep = cv2.exp(-odds) * np.float32(np.exp(-(time - before.time) / (_SHARE * seconds)))
+    made = (_strength(np.abs(cv2.transform(cv2.subtract(swapped, target), _LUMA))) / _SWAPPED).clip(0, 1)
+    keep = made * cv2.exp(-odds) * np.float32(np.exp(-(time - before.time) / (_SHARE * seconds)))
     keep = cv2.resize(keep, swapped.shape[1::-1], interpolation=cv2.INTER_LINEAR)
     result = np.asarray(cv2.add(swapped, cv2.multiply(step, cv2.merge([keep] * 3))), np.float32)
     return result, Shown(luma, result, time)
