@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from fsvideo.faces.align import compose, crop_matrix, transform, warp
-from fsvideo.faces.blend import Cast, delta, masked, match_color, match_tint, region_of, shifted
+from fsvideo.faces.blend import delta, masked, region_of, shifted
 from fsvideo.faces.calm import Shown, calm
-from fsvideo.faces.light import forehead, match_light
 from fsvideo.faces.mask import beside, face_mask
 from fsvideo.faces.passing import passes_before
 from fsvideo.faces.sharpness import Detail, match_sharpness
+from fsvideo.faces.tone import Cast, forehead, match_color, match_light, match_tint
 from fsvideo.media.color import add_rgb, region_rgb
 from fsvideo.meter import OFF, Meter
 from fsvideo.options import Look, SwapOptions

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from fsvideo.faces.light import forehead, match_light
+from fsvideo.faces.tone import forehead, match_light
 from fsvideo.types import Array
 
 SIDE = 256

@@ -11,9 +11,8 @@ import torch
 from torch import Tensor
 
 from fsvideo.faces.align import FEATURE_POINTS, FEATURES, OUTLINE
-from fsvideo.faces.blend import match_tint
-from fsvideo.faces.light import forehead, match_light
 from fsvideo.faces.mask import outline
+from fsvideo.faces.tone import forehead, match_light, match_tint
 from fsvideo.models.landmarks import POINTS
 from fsvideo.options import Look
 from fsvideo.train.shown import laid, lit, tinted

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from fsvideo.faces.blend import match_tint
+from fsvideo.faces.tone import match_tint
 
 SKIN = np.float32([190, 140, 115])
 

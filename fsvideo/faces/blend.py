@@ -1,9 +1,8 @@
-"""Put a swapped crop back: colour matched and steady, only inside the mask, with the target's own fine grain."""
+"""Put a swapped crop back: only inside the mask, with the target's own fine grain."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -15,75 +14,8 @@ from fsvideo.types import Array, Box
 Floats = npt.NDArray[np.float64]
 
 _SAME = 6.0  # levels of change under which the target's own detail is fully kept
-STAIN = 24.0  # levels of a colour difference that are mended at most
-DARK = 8.0  # levels of brightness below which colour says little
-TINT_SHRINK, TINT_SIGMA = 4, 1 / 32  # a crop is reduced by the one, and blurred by the other part of its side
-SKIN_SIGMA = 1 / 128  # the same on plain skin
-TO_YCC = np.array([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]], np.float32)
-FROM_CC = np.array([[0, 1.402], [-0.344136, -0.714136], [1.772, 0]], np.float32)  # Cb, Cr -> RGB, luma unchanged
 _SPARSE = 3  # pixels between those from which the grain's strength is estimated
 _GRAIN = 2.5  # robust standard deviations of fine detail that count as grain
-
-
-@dataclass(frozen=True)
-class Cast:
-    """A correction of colour at a time: a gain and an offset a channel."""
-
-    gain: Floats  # (3,)
-    offset: Floats  # (3,) levels
-    time: float  # seconds
-
-
-def match_color(
-    swapped: Array, target: Array, mask: Array, time: float, seconds: float, before: Cast | None
-) -> tuple[Array, Cast | None]:
-    """Bring the swapped face to the target's mean colour and contrast, by figures averaged over ``seconds``.
-
-    Crops (S, S, 3) on the 0..255 scale, mask (S, S), time in seconds; ``before`` is what this function returned for the
-    track's last frame. The network sees the target's light; what is left is a slow cast. Averaging keeps it from
-    flickering.
-    """
-    weight = (mask > 0.5).astype(np.uint8)
-    if int(weight.sum()) < 16:
-        return swapped, before
-    mean_y, std_y = (v.reshape(3) for v in cv2.meanStdDev(swapped, mask=weight))
-    mean_t, std_t = (v.reshape(3) for v in cv2.meanStdDev(target, mask=weight))
-    gain = np.clip(std_t / np.maximum(std_y, 1), 0.8, 1.25)
-    gain = np.full(3, gain.mean())  # one contrast for all channels: separate ones tint the shadows
-    offset = mean_t - gain * mean_y
-    if before is not None and seconds > 0:
-        keep = float(np.exp(-max(0.0, time - before.time) / seconds))
-        gain, offset = keep * before.gain + (1 - keep) * gain, keep * before.offset + (1 - keep) * offset
-    matched = cv2.transform(swapped, np.column_stack([np.diag(gain), offset]).astype(np.float32))
-    return np.asarray(matched, np.float32), Cast(gain, offset, time)
-
-
-def match_tint(swapped: Array, target: Array, skin: Array | None = None) -> Array:
-    """Give every part of the swapped face the target's hue and saturation there; light and dark stay as they are.
-
-    Crops (S, S, 3) on the 0..255 scale. Parts are blurs over a thirtieth of the crop: grey lids or a yellow chin go,
-    the lips' edge and the iris stay. On ``skin`` (``faces.light.forehead``), where there are none, they are a fourth as
-    large. A recogniser is pleased by such stains, and people see them at once.
-    """
-    tinted = _tinted(swapped, target, TINT_SIGMA, None)
-    return tinted if skin is None else _tinted(tinted, target, SKIN_SIGMA, skin)
-
-
-def _tinted(swapped: Array, target: Array, sigma: float, where: Array | None) -> Array:
-    small = max(8, len(swapped) // TINT_SHRINK)
-    parts = []
-    for picture in (swapped, target):
-        reduced = cv2.resize(picture, (small, small), interpolation=cv2.INTER_AREA)
-        soft = cv2.GaussianBlur(cv2.transform(reduced, TO_YCC), (0, 0), small * sigma)
-        parts.append((soft[..., :1], soft[..., 1:]))
-    (luma, chroma), (luma_t, chroma_t) = parts
-    # As saturated as the target at this brightness: a dark brow on light skin has less of the skin's colour.
-    wanted = chroma_t * np.minimum((luma + DARK) / (luma_t + DARK), 1)
-    change = np.clip(wanted - chroma, -STAIN, STAIN)
-    if where is not None:
-        change *= where[..., None]
-    change = cv2.resize(change, swapped.shape[1::-1], interpolation=cv2.INTER_LINEAR)
-    return np.asarray(swapped + cv2.transform(change, FROM_CC), np.float32)
 
 
 def region_of(matrix: Array, size: int, width: int, height: int, margin: int = 4) -> Box | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from fsvideo.faces.tone import LUMA
 from fsvideo.types import Array, Image
 
 _SHARE = 0.16  # of the smoothing's seconds: two frames of 25 a second, by default
@@ -16,7 +17,6 @@ _MOVES = 4.0  # levels by which the target changes where it moves otherwise than
 _SWAPPED = 4.0  # levels by which the face has become another one; the footage's own grain is not touched
 _DIFFERS = 16.0  # levels by which the result changes where more than shimmer does
 _FLOW = cv2.DISOPTICAL_FLOW_PRESET_FAST
-_LUMA = np.array([[0.299, 0.587, 0.114]], np.float32)
 
 
 @dataclass(frozen=True)
@@ -35,11 +35,12 @@ def calm(
 
     Crops (S, S, 3) on the 0..255 scale, mask (S, S), time in seconds; ``before`` is what this function returned for the
     track's last frame. Crops follow the face, so what belongs to it stays in its place there. A network answers grain
-    with other shades of skin in every frame; what moves, in the target or in the result, is left as it is.
+    with other shades of skin in every frame. What moves, in the target or in the result, is left as it is; so is
+    the footage's own grain where nothing was swapped.
     """
     if seconds <= 0:
         return swapped, None
-    luma = np.asarray(cv2.transform(target, _LUMA).clip(0, 255), np.uint8)
+    luma = np.asarray(cv2.transform(target, LUMA).clip(0, 255), np.uint8)
     if before is None or not 0 < time - before.time <= _LONGEST:
         return swapped, Shown(luma, swapped, time)
     flow = cv2.DISOpticalFlow.create(_FLOW).calc(luma, before.target, np.zeros((*luma.shape, 2), np.float32))
@@ -49,11 +50,11 @@ def calm(
         for one in (before.target, before.result)
     )
     step = cv2.subtract(shown, swapped)
-    moves, differs = _strength(cv2.absdiff(was, luma)), _strength(np.abs(cv2.transform(step, _LUMA)))
+    moves, differs = _strength(cv2.absdiff(was, luma)), _strength(np.abs(cv2.transform(step, LUMA)))
     inside = cv2.resize(mask, moves.shape[::-1], interpolation=cv2.INTER_AREA) > 0.5
     floor = np.float32(np.percentile(moves[inside], _FLOOR)) if inside.any() else np.float32(0)
     odds = (cv2.max(moves - floor, 0) / _MOVES) ** 2 + (differs / _DIFFERS) ** 2
-    made = (_strength(np.abs(cv2.transform(cv2.subtract(swapped, target), _LUMA))) / _SWAPPED).clip(0, 1)
+    made = (_strength(np.abs(cv2.transform(cv2.subtract(swapped, target), LUMA))) / _SWAPPED).clip(0, 1)
     keep = made * cv2.exp(-odds) * np.float32(np.exp(-(time - before.time) / (_SHARE * seconds)))
     keep = cv2.resize(keep, swapped.shape[1::-1], interpolation=cv2.INTER_LINEAR)
     result = np.asarray(cv2.add(swapped, cv2.multiply(step, cv2.merge([keep] * 3))), np.float32)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from fsvideo.faces.tone import LUMA
 from fsvideo.types import Array
 
 _BANDS = (0.9, 1.8, 3.6, 7.2)  # standard deviations of the blurs that part the bands, pixels of a crop of 256
@@ -15,7 +16,6 @@ _CELLS = 12  # a side of the grid on which strengths are compared: a cell holds 
 _RIM = 9  # pixels of a crop of 256, twice the strip along the mask's edge that is not measured: jaw and hair end there
 _LEAST, _MOST = 0.05, 1.15  # of a band's strength; more than that would blow up the network's own noise
 _FLOOR = 0.15  # levels: weaker bands are as good as none
-_LUMA = np.array([[0.299, 0.587, 0.114]], np.float32)
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,8 @@ def match_sharpness(
     if float(weight.max(initial=0)) <= 0:
         return swapped, before
     bands, rest = _bands(swapped)
-    made = [cv2.transform(band, _LUMA) for band in bands]  # the same as the luma's own bands
-    real, _ = _bands(cv2.transform(target, _LUMA))
+    made = [cv2.transform(band, LUMA) for band in bands]  # the same as the luma's own bands
+    real, _ = _bands(cv2.transform(target, LUMA))
     gains = np.stack([_gain(y, t, inside, weight) for y, t in zip(made, real, strict=True)])
     if before is not None and seconds > 0:
         keep = np.float32(np.exp(-max(0.0, time - before.time) / seconds))

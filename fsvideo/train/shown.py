@@ -11,11 +11,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fsvideo.faces import light
 from fsvideo.faces.align import FEATURE_POINTS, OUTLINE
-from fsvideo.faces.blend import DARK, FROM_CC, SKIN_SIGMA, STAIN, TINT_SHRINK, TINT_SIGMA, TO_YCC
-from fsvideo.faces.light import forehead
 from fsvideo.faces.mask import outline
+from fsvideo.faces.tone import (
+    FROM_CC,
+    LEAST,
+    LIGHT_SIGMA,
+    LUMA,
+    MOST,
+    SHRINK,
+    SKIN_SIGMA,
+    STAIN,
+    TINT_SIGMA,
+    TO_YCC,
+    forehead,
+)
 from fsvideo.options import Look
 
 
@@ -37,27 +47,27 @@ def laid(y: Tensor, target: Tensor, points: Tensor, seen: Tensor) -> Tensor:
 
 
 def lit(y: Tensor, target: Tensor, skin: Tensor) -> Tensor:
-    """``fsvideo.faces.light.match_light`` for batches; ``skin`` (N, 1, S / 4, S / 4)."""
-    luma = y.new_tensor(TO_YCC[:1])
+    """``fsvideo.faces.tone.match_light`` for batches; ``skin`` (N, 1, S / 4, S / 4)."""
+    luma = y.new_tensor(LUMA)
     logs = []
     for x in (y, target):
-        small = torch.einsum("ck,nkhw->nchw", luma, F.avg_pool2d(x.float(), light.SHRINK) * 127.5 + 127.5)
-        logs.append((_blurred(small, small.shape[-1] * light.SIGMA).clamp(min=0) + light.LEAST).log())
+        small = torch.einsum("ck,nkhw->nchw", luma, F.avg_pool2d(x.float(), SHRINK) * 127.5 + 127.5)
+        logs.append((_blurred(small, small.shape[-1] * LIGHT_SIGMA).clamp(min=0) + LEAST).log())
     ratio, total = logs[1] - logs[0], skin.sum((1, 2, 3), keepdim=True)
     mean = (ratio * skin).sum((1, 2, 3), keepdim=True) / total.clamp(min=1)
-    factor = (((ratio - mean) * skin).clamp(-light.MOST, light.MOST) * (total >= 1)).exp()
+    factor = (((ratio - mean) * skin).clamp(-MOST, MOST) * (total >= 1)).exp()
     return (y + 1) * F.interpolate(factor, size=y.shape[2:], mode="bilinear") - 1
 
 
 def tinted(y: Tensor, target: Tensor, skin: Tensor | None = None) -> Tensor:
-    """``fsvideo.faces.blend.match_tint`` for batches (N, 3, S, S) in [-1, 1]; ``skin`` (N, 1, S / 4, S / 4)."""
+    """``fsvideo.faces.tone.match_tint`` for batches (N, 3, S, S) in [-1, 1]; ``skin`` (N, 1, S / 4, S / 4)."""
     coloured = _tinted(y, target, TINT_SIGMA, None)
     return coloured if skin is None else _tinted(coloured, target, SKIN_SIGMA, skin)
 
 
 def _tinted(y: Tensor, target: Tensor, sigma: float, where: Tensor | None) -> Tensor:
     (luma, chroma), (luma_t, chroma_t) = _parts(y, sigma), _parts(target, sigma)
-    wanted = chroma_t * ((luma + DARK) / (luma_t + DARK)).clamp(max=1)
+    wanted = chroma_t * ((luma + LEAST) / (luma_t + LEAST)).clamp(max=1)
     change = torch.einsum("ck,nkhw->nchw", y.new_tensor(FROM_CC), (wanted - chroma).clamp(-STAIN, STAIN))
     change = change if where is None else change * where
     return y + F.interpolate(change, size=y.shape[2:], mode="bilinear") / 127.5
@@ -65,7 +75,7 @@ def _tinted(y: Tensor, target: Tensor, sigma: float, where: Tensor | None) -> Te
 
 def _parts(x: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
     """Blurred luma (N, 1, s, s) and colour differences (N, 2, s, s) in levels."""
-    small = F.avg_pool2d(x.float(), TINT_SHRINK) * 127.5 + 127.5
+    small = F.avg_pool2d(x.float(), SHRINK) * 127.5 + 127.5
     ycc = torch.einsum("ck,nkhw->nchw", x.new_tensor(TO_YCC), small)
     soft = _blurred(ycc, small.shape[-1] * sigma)
     return soft[:, :1], soft[:, 1:]

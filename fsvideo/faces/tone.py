@@ -1,0 +1,132 @@
+"""Light and colour of a swapped face follow the footage: as a whole, in each part, most closely on the forehead."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from fsvideo.faces.align import features_of
+from fsvideo.faces.mask import distance_from
+from fsvideo.types import Array
+
+Floats = npt.NDArray[np.float64]
+
+SHRINK = 4  # parts are compared on a crop reduced by this ...
+LIGHT_SIGMA = 1 / 64  # ... and blurred by so much of its side: light on skin,
+TINT_SIGMA, SKIN_SIGMA = 1 / 32, 1 / 128  # hue anywhere and on skin
+LEAST, MOST = 8.0, 1.5  # levels below which brightness is not told apart; logarithm of what is mended at most
+STAIN = 24.0  # levels of a colour difference that are mended at most
+TO_YCC = np.array([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]], np.float32)
+FROM_CC = np.array([[0, 1.402], [-0.344136, -0.714136], [1.772, 0]], np.float32)  # Cb, Cr -> RGB, luma unchanged
+LUMA = TO_YCC[:1]
+# Parts of the face's width from where on skin begins to be mended, and from where it is wholly:
+_ABOVE = (0.0, 0.07)  # above the line through the eyes
+_AWAY = (0.03, 0.10)  # away from a brow
+
+
+@dataclass(frozen=True)
+class Cast:
+    """A correction of colour at a time: a gain and an offset a channel."""
+
+    gain: Floats  # (3,)
+    offset: Floats  # (3,) levels
+    time: float  # seconds
+
+
+def match_color(
+    swapped: Array, target: Array, mask: Array, time: float, seconds: float, before: Cast | None
+) -> tuple[Array, Cast | None]:
+    """Bring the swapped face to the target's mean colour and contrast, by figures averaged over ``seconds``.
+
+    Crops (S, S, 3) on the 0..255 scale, mask (S, S), time in seconds; ``before`` is what this function returned for the
+    track's last frame. The network sees the target's light; what is left is a slow cast. Averaging keeps it from
+    flickering.
+    """
+    weight = (mask > 0.5).astype(np.uint8)
+    if int(weight.sum()) < 16:
+        return swapped, before
+    mean_y, std_y = (v.reshape(3) for v in cv2.meanStdDev(swapped, mask=weight))
+    mean_t, std_t = (v.reshape(3) for v in cv2.meanStdDev(target, mask=weight))
+    gain = np.clip(std_t / np.maximum(std_y, 1), 0.8, 1.25)
+    gain = np.full(3, gain.mean())  # one contrast for all channels: separate ones tint the shadows
+    offset = mean_t - gain * mean_y
+    if before is not None and seconds > 0:
+        keep = float(np.exp(-max(0.0, time - before.time) / seconds))
+        gain, offset = keep * before.gain + (1 - keep) * gain, keep * before.offset + (1 - keep) * offset
+    matched = cv2.transform(swapped, np.column_stack([np.diag(gain), offset]).astype(np.float32))
+    return np.asarray(matched, np.float32), Cast(gain, offset, time)
+
+
+def match_tint(swapped: Array, target: Array, skin: Array | None = None) -> Array:
+    """Give every part of the swapped face the target's hue and saturation there; light and dark stay as they are.
+
+    Crops (S, S, 3) on the 0..255 scale. Parts are blurs over a thirtieth of the crop: grey lids or a yellow chin go,
+    the lips' edge and the iris stay. On ``skin`` (``forehead``), where there are none, they are a fourth as
+    large. A recogniser is pleased by such stains, and people see them at once.
+    """
+    tinted = _tinted(swapped, target, TINT_SIGMA, None)
+    return tinted if skin is None else _tinted(tinted, target, SKIN_SIGMA, skin)
+
+
+def _tinted(swapped: Array, target: Array, sigma: float, where: Array | None) -> Array:
+    small = max(8, len(swapped) // SHRINK)
+    parts = []
+    for picture in (swapped, target):
+        reduced = cv2.resize(picture, (small, small), interpolation=cv2.INTER_AREA)
+        soft = cv2.GaussianBlur(cv2.transform(reduced, TO_YCC), (0, 0), small * sigma)
+        parts.append((soft[..., :1], soft[..., 1:]))
+    (luma, chroma), (luma_t, chroma_t) = parts
+    # As saturated as the target at this brightness: a dark brow on light skin has less of the skin's colour.
+    wanted = chroma_t * np.minimum((luma + LEAST) / (luma_t + LEAST), 1)
+    change = np.clip(wanted - chroma, -STAIN, STAIN)
+    if where is not None:
+        change *= where[..., None]
+    change = cv2.resize(change, swapped.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+    return np.asarray(swapped + cv2.transform(change, FROM_CC), np.float32)
+
+
+def forehead(outline: Array, features: Array, size: int) -> Array:
+    """(size / 4, size / 4) 0..1: where a face has skin and nothing that is somebody's, as cheekbones and beards are.
+
+    ``outline`` (36, 2) and ``features`` (56, 2), as a track has them, in pixels of a crop of ``size``.
+    """
+    small = size // SHRINK
+    face, inner = (np.asarray((one + 0.5) / SHRINK - 0.5, np.float32) for one in (outline, features))
+    parts, wide = features_of(inner), float(np.ptp(face[:, 0]))
+    right, left = (one.mean(0) for one in parts["eyes"])
+    across = (left - right) / max(1e-6, float(np.linalg.norm(left - right)))
+    up = np.array([across[1], -across[0]], np.float32)
+    y, x = np.mgrid[:small, :small].astype(np.float32)
+    above = ((x - right[0]) * up[0] + (y - right[1]) * up[1]) / max(1e-6, wide)
+    away = cv2.min(*(distance_from(brow, small) for brow in parts["brows"])) / max(1e-6, wide)
+    outside = distance_from(face, small) / max(1e-6, wide)
+    return np.asarray(_ramp(above, *_ABOVE) * _ramp(away, *_AWAY) * (1 - _ramp(outside, 0.0, 0.05)), np.float32)
+
+
+def match_light(swapped: Array, target: Array, skin: Array) -> Array:
+    """Lay the target's light and shade over the swapped face's ``skin``; how light that is as a whole stays.
+
+    Crops (S, S, 3) on the 0..255 scale, ``skin`` (S / 4, S / 4) as ``forehead`` finds it. A recogniser is also
+    pleased by shades on a forehead, and people see stains.
+    """
+    total = float(skin.sum())
+    if total < 1:
+        return swapped
+    small, logs = skin.shape[::-1], []
+    for picture in (swapped, target):
+        luma = cv2.transform(cv2.resize(picture, small, interpolation=cv2.INTER_AREA), LUMA)
+        logs.append(cv2.log(cv2.max(cv2.GaussianBlur(luma, (0, 0), len(skin) * LIGHT_SIGMA), 0) + LEAST))
+    ratio = logs[1] - logs[0]
+    ratio -= np.float32(float((ratio * skin).sum()) / total)
+    factor = cv2.exp((ratio * skin).clip(-MOST, MOST))
+    factor = cv2.resize(factor, swapped.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+    return np.asarray(cv2.multiply(swapped, cv2.merge([factor] * 3)), np.float32)
+
+
+def _ramp(x: Array, low: float, high: float) -> Array:
+    """0 up to ``low``, 1 from ``high`` on, smooth between."""
+    t = ((x - low) / (high - low)).clip(0, 1)
+    return np.asarray(t * t * (3 - 2 * t), np.float32)
