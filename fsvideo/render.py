@@ -14,10 +14,10 @@ import numpy as np
 from fsvideo.faces.align import compose, crop_matrix, transform, warp
 from fsvideo.faces.blend import delta, masked, region_of, shifted
 from fsvideo.faces.calm import Shown, calm
-from fsvideo.faces.mask import beside, face_mask
+from fsvideo.faces.mask import beside, face_mask, scaled
 from fsvideo.faces.passing import passes_before
 from fsvideo.faces.sharpness import Detail, match_sharpness
-from fsvideo.faces.tone import Cast, forehead, match_color, match_light, match_tint
+from fsvideo.faces.tone import Cast, Plain, match_color, match_light, match_tint, plain_parts
 from fsvideo.media.color import add_rgb, region_rgb
 from fsvideo.meter import OFF, Meter
 from fsvideo.options import Look, SwapOptions
@@ -56,7 +56,7 @@ class FaceTask:
     region: Array  # (h, w, 3) 0..255 scale
     crop: Array  # (S, S, 3)
     mask: Array  # (S, S)
-    skin: Array  # (S / 4, S / 4) where it has no features
+    plain: Plain  # where it has no features
     matrix: Array
     opacity: float
 
@@ -101,7 +101,7 @@ def _cut(frame: Frame, info: MediaInfo, job: Job, spec: CropSpec, meter: Meter) 
         for other in job.before:
             if passes_before(other, job.track, frame.index):
                 mask = mask * beside(transform(to_crop, other.outline[frame.index - other.start]), spec.size)
-        plain = forehead(outline, features, spec.size)
+        plain = plain_parts(scaled(outline, job.look.scale), features, spec.size)
     return FaceTask(job, box, region, np.clip(crop, 0, 255), mask, plain, matrix, opacity)
 
 
@@ -249,7 +249,7 @@ class Painter:
             past = replace(past, shown=shown)
             if look.color == "match":
                 swapped, cast = match_color(swapped, *where, past.cast)
-                swapped = match_tint(match_light(swapped, face.crop, face.skin), face.crop, face.skin)
+                swapped = match_tint(match_light(swapped, face.crop, face.plain), face.crop, face.plain)
                 past = replace(past, cast=cast)
             if look.sharpness == "match":
                 swapped, detail = match_sharpness(swapped, *where, past.detail)

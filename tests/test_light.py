@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from fsvideo.faces.tone import forehead, match_light
+from fsvideo.faces.tone import Plain, match_light, match_tint, plain_parts
 from fsvideo.types import Array
 
 SIDE = 256
@@ -38,6 +38,11 @@ def full(weight: Array) -> Array:
     return np.asarray(cv2.resize(weight, (SIDE, SIDE), interpolation=cv2.INTER_NEAREST), np.float32)
 
 
+def within(where: Array, pixels: int = 4) -> Array:
+    """(SIDE, SIDE) bool: ``where`` (SIDE / 4, SIDE / 4) less its edge."""
+    return np.asarray(cv2.erode(full(where.astype(np.float32)), np.ones((2 * pixels + 1,) * 2)) > 0)
+
+
 def face() -> Array:
     """Skin lit from one side."""
     light = np.linspace(0.7, 1.1, SIDE, dtype=np.float32)[None, :, None]
@@ -52,7 +57,7 @@ def spot(x: int, y: int) -> Array:
 
 @pytest.mark.parametrize("angle", [0.0, 30.0, -100.0])
 def test_skin_is_the_forehead(angle: float) -> None:
-    weight = full(forehead(*head(angle), SIDE))
+    weight = full(plain_parts(*head(angle), SIDE).skin)
     turn = cv2.getRotationMatrix2D((128.0, 128.0), angle, 1.0)
 
     def at(x: float, y: float) -> float:
@@ -77,30 +82,46 @@ def test_skin_is_the_forehead(angle: float) -> None:
 
 
 def test_a_stain_on_the_forehead_goes_and_one_that_is_the_footage_s_comes() -> None:
-    weight = forehead(*head(), SIDE)
+    plain = plain_parts(*head(), SIDE)
     stained = face() * (1 - 0.4 * spot(110, 55))
     inside = np.s_[48:62, 103:117]
-    mended = match_light(stained, face(), weight)
+    mended = match_light(stained, face(), plain)
     before, after = (float(np.abs(one - face())[inside].mean()) for one in (stained, mended))
     assert before > 30 and after < 0.4 * before
-    shaded = match_light(face(), stained, weight)
+    shaded = match_light(face(), stained, plain)
     assert float(np.abs(shaded - stained)[inside].mean()) < 0.4 * before
 
 
 @pytest.mark.parametrize(("x", "y"), [(98, 92), (128, 150), (128, 195), (78, 188)])
 def test_brows_noses_and_beards_stay(x: int, y: int) -> None:
     own = face() * (1 - 0.4 * spot(x, y))
-    mended = match_light(own, face(), forehead(*head(), SIDE))
+    mended = match_light(own, face(), plain_parts(*head(), SIDE))
     middle = np.s_[y - 3 : y + 4, x - 3 : x + 4]
     assert np.abs(mended - own)[middle].mean() < 0.15 * np.abs(own - face())[middle].mean()
 
 
-def test_how_light_skin_is_stays_and_so_does_everything_where_there_is_none() -> None:
-    weight = forehead(*head(), SIDE)
+def test_how_light_skin_is_stays_and_so_does_everything_that_is_not_plain() -> None:
+    plain = plain_parts(*head(), SIDE)
+    inside = within(plain.around == 0)
     fair = face() * 1.2
-    np.testing.assert_allclose(match_light(fair, face(), weight), fair, rtol=0.01)
-    assert np.array_equal(match_light(face(), face() * 0.5, np.zeros_like(weight)), face())
-    assert np.array_equal(match_light(face(), face(), weight), face())
-    away = full(weight) == 0
-    other = match_light(face(), face() * (1 - 0.5 * spot(110, 55)), weight)
+    np.testing.assert_allclose(match_light(fair, face(), plain)[inside], fair[inside], rtol=0.01)
+    nowhere = Plain(np.zeros_like(plain.skin), np.zeros_like(plain.skin))
+    assert np.array_equal(match_light(face(), face() * 0.5, nowhere), face())
+    assert np.array_equal(match_light(face(), face(), plain), face())
+    away = full(plain.skin + plain.around) == 0
+    other = match_light(face(), face() * (1 - 0.5 * spot(110, 55)), plain)
     np.testing.assert_allclose(other[away], face()[away], rtol=0.12)
+
+
+@pytest.mark.parametrize("angle", [0.0, 60.0])
+def test_hair_around_the_face_gets_no_haze(angle: float) -> None:
+    """A network that knows no hair paints skin there, under the mask's soft edge."""
+    plain = plain_parts(*head(angle), SIDE)
+    outside = full(plain.around) == 1
+    strands = np.random.default_rng(0).normal(0, 4, (SIDE, SIDE, 1)).astype(np.float32)
+    hair = np.where(outside[..., None], np.float32([45, 32, 25]) + strands, face()).astype(np.float32)
+    mended = match_tint(match_light(face(), hair, plain), hair, plain)
+    deep = within(plain.around == 1, 16)
+    assert np.abs(face() - hair)[deep].mean() > 50
+    assert np.abs(mended - hair)[deep].mean() < 6
+    assert np.abs(mended - face())[within(plain.around == 0, 16)].mean() < 1.5

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from fsvideo.faces.align import FEATURE_POINTS, FEATURES, OUTLINE
 from fsvideo.faces.mask import outline
-from fsvideo.faces.tone import forehead, match_light, match_tint
+from fsvideo.faces.tone import Plain, match_light, match_tint, plain_parts
 from fsvideo.models.landmarks import POINTS
 from fsvideo.options import Look
 from fsvideo.train.shown import laid, lit, tinted
@@ -54,6 +54,10 @@ def pixels(points: Tensor, which: Sequence[int], side: int) -> Array:
     return np.asarray(points[list(which), :2].numpy() * side - 0.5, np.float32)
 
 
+def maps(plain: Plain) -> tuple[Tensor, Tensor]:
+    return torch.from_numpy(plain.skin)[None, None], torch.from_numpy(plain.around)[None, None]
+
+
 @pytest.mark.parametrize("side", [64, 256])
 def test_colours_are_those_of_a_swap(side: int) -> None:
     made, target = picture(0, side), picture(1, side)
@@ -61,20 +65,20 @@ def test_colours_are_those_of_a_swap(side: int) -> None:
     assert np.abs(wanted - made).mean() > 5
     np.testing.assert_allclose(levels(tinted(tensor(made), tensor(target)))[0], wanted, atol=2e-3)
     points = oval(0.25)
-    plain = forehead(pixels(points, OUTLINE, side), pixels(points, FEATURE_POINTS, side), side)
+    plain = plain_parts(pixels(points, OUTLINE, side), pixels(points, FEATURE_POINTS, side), side)
     finer = match_tint(made, target, plain)
     assert np.abs(finer - wanted).mean() > 0.05
-    found = tinted(tensor(made), tensor(target), torch.from_numpy(plain)[None, None])
+    found = tinted(tensor(made), tensor(target), torch.add(*maps(plain)))
     np.testing.assert_allclose(levels(found)[0], finer, atol=2e-3)
 
 
 @pytest.mark.parametrize("side", [64, 256])
 def test_light_is_that_of_a_swap(side: int) -> None:
     made, target, points = picture(0, side), picture(1, side), oval(0.25)
-    plain = forehead(pixels(points, OUTLINE, side), pixels(points, FEATURE_POINTS, side), side)
+    plain = plain_parts(pixels(points, OUTLINE, side), pixels(points, FEATURE_POINTS, side), side)
     wanted = match_light(made, target, plain)
     assert np.abs(wanted - made).mean() > 0.5
-    found = lit(tensor(made), tensor(target), torch.from_numpy(plain)[None, None])
+    found = lit(tensor(made), tensor(target), *maps(plain))
     np.testing.assert_allclose(levels(found)[0], wanted, atol=6e-3)
 
 
@@ -85,9 +89,8 @@ def test_the_result_lies_in_the_mask_of_a_swap_and_the_target_around_it() -> Non
     shown = laid(made, target, points, seen)
     for k in range(2):
         polygon, features = (pixels(points[k], which, side) for which in (OUTLINE, FEATURE_POINTS))
-        mask, plain = outline(polygon, side, Look().feather), forehead(polygon, features, side)
-        there = torch.from_numpy(plain)[None, None]
-        coloured = tinted(lit(made, target, there), target, there)
+        mask, there = outline(polygon, side, Look().feather), maps(plain_parts(polygon, features, side))
+        coloured = tinted(lit(made, target, *there), target, torch.add(*there))
         assert mask.max() == 1 and mask.min() == 0
         assert torch.equal(shown[k][:, mask == 0], target[k][:, mask == 0])
         torch.testing.assert_close(shown[k][:, mask == 1], coloured[k][:, mask == 1])

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from fsvideo.faces.tone import match_tint
+from fsvideo.faces.tone import Plain, match_tint
 
 SKIN = np.float32([190, 140, 115])
 
@@ -59,7 +59,8 @@ def test_small_stains_go_on_skin_alone() -> None:
     spot = cv2.GaussianBlur(cv2.circle(np.zeros((128, 128), np.float32), (60, 60), 5, 1.0, -1), (0, 0), 1)
     spotted = np.asarray(face() + spot[..., None] * np.float32([20, -4, -20]), np.float32)
     left = {}
-    for name, skin in (("skin", np.ones((32, 32), np.float32)), ("lips", np.zeros((32, 32), np.float32))):
-        mended = match_tint(spotted, face(), skin)
+    everywhere, nowhere = np.ones((32, 32), np.float32), np.zeros((32, 32), np.float32)
+    for name, skin in (("skin", everywhere), ("lips", nowhere)):
+        mended = match_tint(spotted, face(), Plain(skin, nowhere))
         left[name] = float(np.abs(mended - face())[57:64, 57:64].mean())
     assert left["skin"] < 0.5 * left["lips"]

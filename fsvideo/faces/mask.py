@@ -23,13 +23,18 @@ def face_mask(outline: Array, features: Array, size: int, look: Look) -> Array:
 
     ``outline`` (36, 2) and ``features`` (56, 2), as a track has them, in crop pixels.
     """
-    middle = outline.mean(0)
-    mask = MASKS[look.mask](middle + look.scale * (outline - middle), size, look.feather)
+    mask = MASKS[look.mask](scaled(outline, look.scale), size, look.feather)
     wide = float(np.ptp(outline[:, 0]))
     for name in look.keep:
         for part in features_of(features)[name]:
             mask = mask * (1 - kept(part, size, _ROOM * wide, look.feather / 3 * wide))
     return mask
+
+
+def scaled(outline: Array, scale: float) -> Array:
+    """The outline (K, 2) enlarged or reduced about its middle."""
+    middle = outline.mean(0)
+    return np.asarray(middle + scale * (outline - middle), np.float32)
 
 
 def outline(points: Array, size: int, feather: float) -> Array:

@@ -25,6 +25,7 @@ LUMA = TO_YCC[:1]
 # Parts of the face's width from where on skin begins to be mended, and from where it is wholly:
 _ABOVE = (0.0, 0.07)  # above the line through the eyes
 _AWAY = (0.03, 0.10)  # away from a brow
+_OUTSIDE = (0.0, 0.05)  # outside the face's outline
 
 
 @dataclass(frozen=True)
@@ -60,15 +61,23 @@ def match_color(
     return np.asarray(matched, np.float32), Cast(gain, offset, time)
 
 
-def match_tint(swapped: Array, target: Array, skin: Array | None = None) -> Array:
+@dataclass(frozen=True)
+class Plain:
+    """Where a crop shows nothing that is somebody's, as cheekbones and beards are; (S / 4, S / 4) 0..1 each."""
+
+    skin: Array  # the forehead without the brows
+    around: Array  # outside the face's outline: hair, ears, neck and what is behind
+
+
+def match_tint(swapped: Array, target: Array, plain: Plain | None = None) -> Array:
     """Give every part of the swapped face the target's hue and saturation there; light and dark stay as they are.
 
     Crops (S, S, 3) on the 0..255 scale. Parts are blurs over a thirtieth of the crop: grey lids or a yellow chin go,
-    the lips' edge and the iris stay. On ``skin`` (``forehead``), where there are none, they are a fourth as
-    large. A recogniser is pleased by such stains, and people see them at once.
+    the lips' edge and the iris stay. Where it is ``plain``, and there are none, they are a fourth as large. A
+    recogniser is pleased by such stains, and people see them at once.
     """
     tinted = _tinted(swapped, target, TINT_SIGMA, None)
-    return tinted if skin is None else _tinted(tinted, target, SKIN_SIGMA, skin)
+    return tinted if plain is None else _tinted(tinted, target, SKIN_SIGMA, plain.skin + plain.around)
 
 
 def _tinted(swapped: Array, target: Array, sigma: float, where: Array | None) -> Array:
@@ -88,40 +97,38 @@ def _tinted(swapped: Array, target: Array, sigma: float, where: Array | None) ->
     return np.asarray(swapped + cv2.transform(change, FROM_CC), np.float32)
 
 
-def forehead(outline: Array, features: Array, size: int) -> Array:
-    """(size / 4, size / 4) 0..1: where a face has skin and nothing that is somebody's, as cheekbones and beards are.
+def plain_parts(outline: Array, features: Array, size: int) -> Plain:
+    """The plain parts of a face and what is around it.
 
     ``outline`` (36, 2) and ``features`` (56, 2), as a track has them, in pixels of a crop of ``size``.
     """
     small = size // SHRINK
     face, inner = (np.asarray((one + 0.5) / SHRINK - 0.5, np.float32) for one in (outline, features))
-    parts, wide = features_of(inner), float(np.ptp(face[:, 0]))
+    parts, wide = features_of(inner), max(1e-6, float(np.ptp(face[:, 0])))
     right, left = (one.mean(0) for one in parts["eyes"])
     across = (left - right) / max(1e-6, float(np.linalg.norm(left - right)))
     up = np.array([across[1], -across[0]], np.float32)
     y, x = np.mgrid[:small, :small].astype(np.float32)
-    above = ((x - right[0]) * up[0] + (y - right[1]) * up[1]) / max(1e-6, wide)
-    away = cv2.min(*(distance_from(brow, small) for brow in parts["brows"])) / max(1e-6, wide)
-    outside = distance_from(face, small) / max(1e-6, wide)
-    return np.asarray(_ramp(above, *_ABOVE) * _ramp(away, *_AWAY) * (1 - _ramp(outside, 0.0, 0.05)), np.float32)
+    above = ((x - right[0]) * up[0] + (y - right[1]) * up[1]) / wide
+    away = cv2.min(*(distance_from(brow, small) for brow in parts["brows"])) / wide
+    around = _ramp(distance_from(face, small) / wide, *_OUTSIDE)
+    return Plain(np.asarray(_ramp(above, *_ABOVE) * _ramp(away, *_AWAY) * (1 - around), np.float32), around)
 
 
-def match_light(swapped: Array, target: Array, skin: Array) -> Array:
-    """Lay the target's light and shade over the swapped face's ``skin``; how light that is as a whole stays.
+def match_light(swapped: Array, target: Array, plain: Plain) -> Array:
+    """Lay the target's light and shade over what is ``plain``; how light the skin is as a whole stays.
 
-    Crops (S, S, 3) on the 0..255 scale, ``skin`` (S / 4, S / 4) as ``forehead`` finds it. A recogniser is also
-    pleased by shades on a forehead, and people see stains.
+    Crops (S, S, 3) on the 0..255 scale. A recogniser is also pleased by shades on a forehead, and people see stains.
+    Around the face all that stays of the result is its fine detail: so no haze lies on hair.
     """
-    total = float(skin.sum())
-    if total < 1:
-        return swapped
-    small, logs = skin.shape[::-1], []
+    total = float(plain.skin.sum())
+    small, logs = plain.skin.shape[::-1], []
     for picture in (swapped, target):
         luma = cv2.transform(cv2.resize(picture, small, interpolation=cv2.INTER_AREA), LUMA)
-        logs.append(cv2.log(cv2.max(cv2.GaussianBlur(luma, (0, 0), len(skin) * LIGHT_SIGMA), 0) + LEAST))
+        logs.append(cv2.log(cv2.max(cv2.GaussianBlur(luma, (0, 0), len(luma) * LIGHT_SIGMA), 0) + LEAST))
     ratio = logs[1] - logs[0]
-    ratio -= np.float32(float((ratio * skin).sum()) / total)
-    factor = cv2.exp((ratio * skin).clip(-MOST, MOST))
+    mean = np.float32(float((ratio * plain.skin).sum()) / max(1.0, total))
+    factor = cv2.exp(((ratio - mean) * plain.skin + ratio * plain.around).clip(-MOST, MOST))
     factor = cv2.resize(factor, swapped.shape[1::-1], interpolation=cv2.INTER_LINEAR)
     return np.asarray(cv2.multiply(swapped, cv2.merge([factor] * 3)), np.float32)
 

@@ -24,7 +24,7 @@ from fsvideo.faces.tone import (
     STAIN,
     TINT_SIGMA,
     TO_YCC,
-    forehead,
+    plain_parts,
 )
 from fsvideo.options import Look
 
@@ -39,15 +39,18 @@ def laid(y: Tensor, target: Tensor, points: Tensor, seen: Tensor) -> Tensor:
     pixels = (points[..., :2] * size - 0.5).cpu().numpy()
     outlines, features = pixels[:, list(OUTLINE)], pixels[:, list(FEATURE_POINTS)]
     masks = np.stack([outline(one, size, feather) for one in outlines])[:, None]
-    skins = np.stack([forehead(one, parts, size) for one, parts in zip(outlines, features, strict=True)])[:, None]
+    parts = [plain_parts(one, inner, size) for one, inner in zip(outlines, features, strict=True)]
     with_face = seen[:, None, None, None]
-    plain = torch.where(with_face, torch.from_numpy(skins).to(y), 0.0)
+    skin, around = (
+        torch.where(with_face, torch.from_numpy(np.stack(each)[:, None]).to(y), 0.0)
+        for each in ([p.skin for p in parts], [p.around for p in parts])
+    )
     mask = torch.where(with_face, torch.from_numpy(masks).to(y), 1.0)
-    return torch.lerp(target, tinted(lit(y, target, plain), target, plain), mask)
+    return torch.lerp(target, tinted(lit(y, target, skin, around), target, skin + around), mask)
 
 
-def lit(y: Tensor, target: Tensor, skin: Tensor) -> Tensor:
-    """``fsvideo.faces.tone.match_light`` for batches; ``skin`` (N, 1, S / 4, S / 4)."""
+def lit(y: Tensor, target: Tensor, skin: Tensor, around: Tensor) -> Tensor:
+    """``fsvideo.faces.tone.match_light`` for batches; ``skin`` and ``around`` (N, 1, S / 4, S / 4)."""
     luma = y.new_tensor(LUMA)
     logs = []
     for x in (y, target):
@@ -55,14 +58,14 @@ def lit(y: Tensor, target: Tensor, skin: Tensor) -> Tensor:
         logs.append((_blurred(small, small.shape[-1] * LIGHT_SIGMA).clamp(min=0) + LEAST).log())
     ratio, total = logs[1] - logs[0], skin.sum((1, 2, 3), keepdim=True)
     mean = (ratio * skin).sum((1, 2, 3), keepdim=True) / total.clamp(min=1)
-    factor = (((ratio - mean) * skin).clamp(-MOST, MOST) * (total >= 1)).exp()
+    factor = ((ratio - mean) * skin + ratio * around).clamp(-MOST, MOST).exp()
     return (y + 1) * F.interpolate(factor, size=y.shape[2:], mode="bilinear") - 1
 
 
-def tinted(y: Tensor, target: Tensor, skin: Tensor | None = None) -> Tensor:
-    """``fsvideo.faces.tone.match_tint`` for batches (N, 3, S, S) in [-1, 1]; ``skin`` (N, 1, S / 4, S / 4)."""
+def tinted(y: Tensor, target: Tensor, plain: Tensor | None = None) -> Tensor:
+    """``fsvideo.faces.tone.match_tint`` for batches (N, 3, S, S) in [-1, 1]; ``plain`` (N, 1, S / 4, S / 4): where."""
     coloured = _tinted(y, target, TINT_SIGMA, None)
-    return coloured if skin is None else _tinted(coloured, target, SKIN_SIGMA, skin)
+    return coloured if plain is None else _tinted(coloured, target, SKIN_SIGMA, plain)
 
 
 def _tinted(y: Tensor, target: Tensor, sigma: float, where: Tensor | None) -> Tensor:
