@@ -56,8 +56,8 @@ def spot(x: int, y: int) -> Array:
 
 
 @pytest.mark.parametrize("angle", [0.0, 30.0, -100.0])
-def test_skin_is_the_forehead(angle: float) -> None:
-    weight = full(plain_parts(*head(angle), SIDE).skin)
+def test_light_is_laid_over_the_forehead(angle: float) -> None:
+    weight = full(plain_parts(*head(angle), SIDE).forehead)
     turn = cv2.getRotationMatrix2D((128.0, 128.0), angle, 1.0)
 
     def at(x: float, y: float) -> float:
@@ -79,6 +79,19 @@ def test_skin_is_the_forehead(angle: float) -> None:
     ]
     assert max(at(x, y) for x, y in features) < 0.05
     assert max(at(128, 20), at(30, 128), at(228, 60)) == 0
+
+
+@pytest.mark.parametrize("angle", [0.0, 30.0, -100.0])
+def test_skin_is_all_but_lips_eyes_and_brows(angle: float) -> None:
+    weight = full(plain_parts(*head(angle), SIDE).skin)
+    turn = cv2.getRotationMatrix2D((128.0, 128.0), angle, 1.0)
+    for wanted, places in (
+        (0, [(98, 110), (158, 110), (98, 92), (158, 92), (128, 180)]),
+        (1, [(128, 50), (128, 140), (75, 150), (180, 150), (128, 212)]),
+    ):
+        for x, y in places:
+            column, row = turn @ np.array([x, y, 1])
+            assert abs(float(weight[round(row), round(column)]) - wanted) < 0.05
 
 
 def test_a_stain_on_the_forehead_goes_and_one_that_is_the_footage_s_comes() -> None:
@@ -105,10 +118,10 @@ def test_how_light_skin_is_stays_and_so_does_everything_that_is_not_plain() -> N
     inside = within(plain.around == 0)
     fair = face() * 1.2
     np.testing.assert_allclose(match_light(fair, face(), plain)[inside], fair[inside], rtol=0.01)
-    nowhere = Plain(np.zeros_like(plain.skin), np.zeros_like(plain.skin))
+    nowhere = Plain(*[np.zeros_like(plain.skin)] * 3)
     assert np.array_equal(match_light(face(), face() * 0.5, nowhere), face())
     assert np.array_equal(match_light(face(), face(), plain), face())
-    away = full(plain.skin + plain.around) == 0
+    away = full(plain.forehead + plain.around) == 0
     other = match_light(face(), face() * (1 - 0.5 * spot(110, 55)), plain)
     np.testing.assert_allclose(other[away], face()[away], rtol=0.12)
 

@@ -25,6 +25,7 @@ LUMA = TO_YCC[:1]
 # Parts of the face's width from where on skin begins to be mended, and from where it is wholly:
 _ABOVE = (0.0, 0.07)  # above the line through the eyes
 _AWAY = (0.03, 0.10)  # away from a brow
+_BARE = (0.01, 0.04)  # away from lips, eyes and brows
 _OUTSIDE = (0.0, 0.05)  # outside the face's outline
 
 
@@ -63,9 +64,10 @@ def match_color(
 
 @dataclass(frozen=True)
 class Plain:
-    """Where a crop shows nothing that is somebody's, as cheekbones and beards are; (S / 4, S / 4) 0..1 each."""
+    """Which parts of a crop show less of who somebody is; (S / 4, S / 4) 0..1 each."""
 
-    skin: Array  # the forehead without the brows
+    skin: Array  # without lips, eyes and brows: its hue says nothing
+    forehead: Array  # of that what has no shape, as cheekbones have, and no beard: nor does its light
     around: Array  # outside the face's outline: hair, ears, neck and what is behind
 
 
@@ -77,7 +79,7 @@ def match_tint(swapped: Array, target: Array, plain: Plain | None = None) -> Arr
     recogniser is pleased by such stains, and people see them at once.
     """
     tinted = _tinted(swapped, target, TINT_SIGMA, None)
-    return tinted if plain is None else _tinted(tinted, target, SKIN_SIGMA, plain.skin + plain.around)
+    return tinted if plain is None else _tinted(tinted, target, SKIN_SIGMA, cv2.max(plain.skin, plain.around))
 
 
 def _tinted(swapped: Array, target: Array, sigma: float, where: Array | None) -> Array:
@@ -110,25 +112,25 @@ def plain_parts(outline: Array, features: Array, size: int) -> Plain:
     up = np.array([across[1], -across[0]], np.float32)
     y, x = np.mgrid[:small, :small].astype(np.float32)
     above = ((x - right[0]) * up[0] + (y - right[1]) * up[1]) / wide
-    away = cv2.min(*(distance_from(brow, small) for brow in parts["brows"])) / wide
+    away = {name: np.min([distance_from(one, small) for one in each], 0) / wide for name, each in parts.items()}
+    skin = _ramp(np.min(list(away.values()), 0), *_BARE)
     around = _ramp(distance_from(face, small) / wide, *_OUTSIDE)
-    return Plain(np.asarray(_ramp(above, *_ABOVE) * _ramp(away, *_AWAY) * (1 - around), np.float32), around)
+    return Plain(skin, _ramp(above, *_ABOVE) * _ramp(away["brows"], *_AWAY) * (1 - around), around)
 
 
 def match_light(swapped: Array, target: Array, plain: Plain) -> Array:
-    """Lay the target's light and shade over what is ``plain``; how light the skin is as a whole stays.
+    """Lay the target's light and shade over the forehead; how light that is as a whole stays.
 
     Crops (S, S, 3) on the 0..255 scale. A recogniser is also pleased by shades on a forehead, and people see stains.
     Around the face all that stays of the result is its fine detail: so no haze lies on hair.
     """
-    total = float(plain.skin.sum())
-    small, logs = plain.skin.shape[::-1], []
+    small, logs = plain.forehead.shape[::-1], []
     for picture in (swapped, target):
         luma = cv2.transform(cv2.resize(picture, small, interpolation=cv2.INTER_AREA), LUMA)
         logs.append(cv2.log(cv2.max(cv2.GaussianBlur(luma, (0, 0), len(luma) * LIGHT_SIGMA), 0) + LEAST))
     ratio = logs[1] - logs[0]
-    mean = np.float32(float((ratio * plain.skin).sum()) / max(1.0, total))
-    factor = cv2.exp(((ratio - mean) * plain.skin + ratio * plain.around).clip(-MOST, MOST))
+    mean = np.float32(float((ratio * plain.forehead).sum()) / max(1.0, float(plain.forehead.sum())))
+    factor = cv2.exp(((ratio - mean) * plain.forehead + ratio * plain.around).clip(-MOST, MOST))
     factor = cv2.resize(factor, swapped.shape[1::-1], interpolation=cv2.INTER_LINEAR)
     return np.asarray(cv2.multiply(swapped, cv2.merge([factor] * 3)), np.float32)
 

@@ -41,31 +41,31 @@ def laid(y: Tensor, target: Tensor, points: Tensor, seen: Tensor) -> Tensor:
     masks = np.stack([outline(one, size, feather) for one in outlines])[:, None]
     parts = [plain_parts(one, inner, size) for one, inner in zip(outlines, features, strict=True)]
     with_face = seen[:, None, None, None]
-    skin, around = (
+    skin, forehead, around = (
         torch.where(with_face, torch.from_numpy(np.stack(each)[:, None]).to(y), 0.0)
-        for each in ([p.skin for p in parts], [p.around for p in parts])
+        for each in zip(*((p.skin, p.forehead, p.around) for p in parts), strict=True)
     )
     mask = torch.where(with_face, torch.from_numpy(masks).to(y), 1.0)
-    return torch.lerp(target, tinted(lit(y, target, skin, around), target, skin + around), mask)
+    return torch.lerp(target, tinted(lit(y, target, forehead, around), target, torch.maximum(skin, around)), mask)
 
 
-def lit(y: Tensor, target: Tensor, skin: Tensor, around: Tensor) -> Tensor:
-    """``fsvideo.faces.tone.match_light`` for batches; ``skin`` and ``around`` (N, 1, S / 4, S / 4)."""
+def lit(y: Tensor, target: Tensor, forehead: Tensor, around: Tensor) -> Tensor:
+    """``fsvideo.faces.tone.match_light`` for batches; ``forehead`` and ``around`` (N, 1, S / 4, S / 4)."""
     luma = y.new_tensor(LUMA)
     logs = []
     for x in (y, target):
         small = torch.einsum("ck,nkhw->nchw", luma, F.avg_pool2d(x.float(), SHRINK) * 127.5 + 127.5)
         logs.append((_blurred(small, small.shape[-1] * LIGHT_SIGMA).clamp(min=0) + LEAST).log())
-    ratio, total = logs[1] - logs[0], skin.sum((1, 2, 3), keepdim=True)
-    mean = (ratio * skin).sum((1, 2, 3), keepdim=True) / total.clamp(min=1)
-    factor = ((ratio - mean) * skin + ratio * around).clamp(-MOST, MOST).exp()
+    ratio, total = logs[1] - logs[0], forehead.sum((1, 2, 3), keepdim=True)
+    mean = (ratio * forehead).sum((1, 2, 3), keepdim=True) / total.clamp(min=1)
+    factor = ((ratio - mean) * forehead + ratio * around).clamp(-MOST, MOST).exp()
     return (y + 1) * F.interpolate(factor, size=y.shape[2:], mode="bilinear") - 1
 
 
-def tinted(y: Tensor, target: Tensor, plain: Tensor | None = None) -> Tensor:
-    """``fsvideo.faces.tone.match_tint`` for batches (N, 3, S, S) in [-1, 1]; ``plain`` (N, 1, S / 4, S / 4): where."""
+def tinted(y: Tensor, target: Tensor, fine: Tensor | None = None) -> Tensor:
+    """``fsvideo.faces.tone.match_tint`` for batches (N, 3, S, S) in [-1, 1]; ``fine`` (N, 1, S / 4, S / 4)."""
     coloured = _tinted(y, target, TINT_SIGMA, None)
-    return coloured if plain is None else _tinted(coloured, target, SKIN_SIGMA, plain)
+    return coloured if fine is None else _tinted(coloured, target, SKIN_SIGMA, fine)
 
 
 def _tinted(y: Tensor, target: Tensor, sigma: float, where: Tensor | None) -> Tensor:
