@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -13,11 +14,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from fsvideo import weights
+from fsvideo.casting import embed_portraits
 from fsvideo.faces.align import crop
 from fsvideo.models.chips import chip_transform, resampling_matrix
 from fsvideo.models.identity import CHIP, IDENTITY_ENCODERS, IdentityEncoder
 from fsvideo.networks import load_encoder, load_ensemble
-from fsvideo.types import Array, CropSpec, Image
+from fsvideo.swapper import unchanged
+from fsvideo.types import Array, CropSpec, Image, Portrait
 
 # Where dlib's alignment puts the five points.
 DLIB_POINTS = np.array([(45.81, 44.89), (101.5, 44.82), (73.83, 77.65), (49.4, 101.15), (98.64, 101.07)])
@@ -189,3 +192,19 @@ def test_a_recogniser_shows_what_it_sees_on_its_way(name: str, sides: tuple[int,
     torch.testing.assert_close(z, encoder(crops))
     assert [tuple(m.shape[1:]) for m in maps] == [(c, s, s) for c, s in zip(encoder.net.maps, sides, strict=True)]
     assert all(bool(m.isfinite().all()) and bool(m.any()) for m in maps)
+
+
+@pytest.mark.parametrize("name", ["grace_hopper.jpg", "astronaut.png"])
+def test_a_source_is_who_it_is_in_the_mirror(name: str) -> None:
+    """The two sides of a face are averaged: a photo and its mirror image give one identity."""
+    swapper, image = unchanged(), read_image(EXAMPLES / name)
+    face = load_finder().find(image)[0]
+    points = face.points[[1, 0, 2, 4, 3]] * np.float32([-1, 1]) + np.float32([image.shape[1] - 1, 0])
+    portraits = [
+        Portrait(image, face),
+        Portrait(np.ascontiguousarray(image[:, ::-1]), replace(face, points=points.astype(np.float32))),
+    ]
+    one, other = (embed_portraits(swapper, [p]) for p in portraits)
+    assert one.shape == (2, 128) and float(one[0] @ one[1]) < 0.995
+    np.testing.assert_allclose(one.mean(0), other.mean(0), atol=0.02)
+    assert float(F.cosine_similarity(*(torch.from_numpy(z.mean(0)) for z in (one, other)), dim=0)) > 0.995

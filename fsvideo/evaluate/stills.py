@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from fsvideo.casting import embedding_spec
+from fsvideo.casting import embed_portraits, embedding_spec
 from fsvideo.evaluate import measures
 from fsvideo.evaluate.figures import Column, Section
 from fsvideo.evaluate.frechet import Features
@@ -61,8 +61,7 @@ class Result:
 
 def identify(swapper: Swapper, portrait: Portrait) -> Identity:
     """The identity of one photo."""
-    cut = crop(portrait.image, portrait.face.points, embedding_spec(swapper)).rgb
-    return replace(mean_identity(swapper.embed(cut[None]), ["photo"]), portrait=portrait)
+    return replace(mean_identity(embed_portraits(swapper, [portrait]), ["photo"]), portrait=portrait)
 
 
 def paste(scenes: Sequence[Scene], identities: Sequence[Identity], swapper: Swapper) -> list[Result]:
