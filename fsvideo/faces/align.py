@@ -30,6 +30,8 @@ FEATURES: dict[str, tuple[tuple[int, ...], ...]] = {
     "brows": ((70, 63, 105, 66, 107, 55, 65, 52, 53, 46), (300, 293, 334, 296, 336, 285, 295, 282, 283, 276)),
 }
 # fmt: on
+_BLUR = 0.45  # standard deviation of the blur before sampling, in pixels of the smaller grid
+_FINER = 0.62  # pixels of the smaller grid that one of the reduced picture takes at most
 FEATURE_POINTS = tuple(index for parts in FEATURES.values() for part in parts for index in part)
 
 
@@ -93,23 +95,40 @@ def warp(image: npt.NDArray, matrix: Array, width: int, height: int, border: int
     """Antialiased affine warp: out(matrix @ x) = image(x). uint8 or float32, H x W or H x W x C.
 
     OpenCV's warp takes single samples, so faces larger than the crop would shimmer. Here only the part that is needed
-    is taken, blurred with the Gaussian that leaves what the smaller grid can hold, and then sampled.
+    is taken, reduced by a whole number while it stays finer than the smaller grid, blurred with the Gaussian that
+    leaves what that grid can hold, and then sampled.
     """
     matrix = matrix.astype(np.float64)
     scale = scale_of(matrix)
     flags = cv2.INTER_CUBIC if image.dtype == np.float32 or scale > 1 else cv2.INTER_LINEAR
     if scale < 0.8:
-        sigma = 0.45 * float(np.sqrt(1 / scale**2 - 1))
+        variance = _BLUR**2 * (1 / scale**2 - 1)
+        times = max(1, int(_FINER / scale))
         corners = transform(
             invert(matrix), [(-0.5, -0.5), (width - 0.5, -0.5), (-0.5, height - 0.5), (width - 0.5, height - 0.5)]
         )
-        pad = int(np.ceil(3 * sigma)) + 2
+        pad = int(np.ceil(3 * np.sqrt(variance))) + 2 * times
         h, w = image.shape[:2]
         left, top = np.clip(np.floor(corners.min(0)).astype(int) - pad, 0, (w - 1, h - 1))
         right, bottom = np.clip(np.ceil(corners.max(0)).astype(int) + pad + 1, (left + 1, top + 1), (w, h))
-        image = cv2.GaussianBlur(image[top:bottom, left:right], (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
-        matrix = compose(matrix, np.array([[1, 0, left], [0, 1, top]])).astype(np.float64)
+        image = image[top:bottom, left:right]
+        if times > 1:
+            image = _reduced(image, times)
+            variance = (variance - (times**2 - 1) / 12) / times**2  # a mean of so many pixels has blurred, too
+        image = cv2.GaussianBlur(image, (0, 0), np.sqrt(variance), borderType=cv2.BORDER_REPLICATE)
+        back = [[times, 0, left + (times - 1) / 2], [0, times, top + (times - 1) / 2]]
+        matrix = compose(matrix, np.array(back)).astype(np.float64)
     return cv2.warpAffine(np.ascontiguousarray(image), matrix, (width, height), flags=flags, borderMode=border)
+
+
+def _reduced(image: npt.NDArray, times: int) -> npt.NDArray:  # type: ignore[type-arg]
+    """Means of squares of ``times`` pixels a side; the last ones are filled up with the picture's edge."""
+    height, width = image.shape[:2]
+    below, beside = -height % times, -width % times
+    if below or beside:
+        image = cv2.copyMakeBorder(image, 0, below, 0, beside, cv2.BORDER_REPLICATE)
+    size = (image.shape[1] // times, image.shape[0] // times)
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
 
 
 def crop_matrix(points: Array, spec: CropSpec) -> Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from typing import Any
 
 import cv2
 import numpy as np
@@ -11,6 +12,7 @@ import numpy.typing as npt
 from fsvideo.types import Array, Image
 
 _WIDTH, _HEIGHT = 64, 36  # the thumbnail, whatever the picture's shape
+_TOP = 2  # rows of it above the first block
 _BLOCK, _REACH = 8, 7  # a block of the last thumbnail is looked for this many pixels around its place
 _STRUCTURE = 0.26  # share of structure not found again: motion stays below 0.2, unrelated pictures begin at 0.29
 _JUMP = 1.6  # ... and this many times what the last few frames lost, for whip pans
@@ -67,18 +69,24 @@ def _lost_structure(last: Image, thumb: Image) -> float | None:
     burnt = np.maximum(before, after) >= _BURNT
     before, after = _detail(before), _detail(after)
     padded = cv2.copyMakeBorder(after, _REACH, _REACH, _REACH, _REACH, cv2.BORDER_REFLECT)
-    lost, readable, total = 0.0, 0.0, 0.0
-    for top in range(2, _HEIGHT - _BLOCK + 1, _BLOCK):
-        for left in range(0, _WIDTH, _BLOCK):
-            block = before[top : top + _BLOCK, left : left + _BLOCK]
-            weight = float(block.std())
-            total += weight
-            if weight < 0.01 or burnt[top : top + _BLOCK, left : left + _BLOCK].mean() > 0.1:
-                continue
-            window = padded[top : top + _BLOCK + 2 * _REACH, left : left + _BLOCK + 2 * _REACH]
-            lost += weight * (1 - float(cv2.matchTemplate(window, block, cv2.TM_CCOEFF_NORMED).max()))
-            readable += weight
-    return lost / readable if readable > _READABLE * total else None
+    weights, dull = _blocks(before).std((2, 3)), _blocks(burnt).mean((2, 3)) > 0.1
+    readable = np.where(dull | (weights < 0.01), 0, weights)
+    lost = 0.0
+    for row, column in zip(*np.nonzero(readable), strict=True):
+        top, left = _TOP + _BLOCK * int(row), _BLOCK * int(column)
+        block = before[top : top + _BLOCK, left : left + _BLOCK]
+        window = padded[top : top + _BLOCK + 2 * _REACH, left : left + _BLOCK + 2 * _REACH]
+        found = cv2.matchTemplate(window, block, cv2.TM_CCOEFF_NORMED).max()
+        lost += float(readable[row, column]) * (1 - float(found))
+    total = float(readable.sum())
+    return lost / total if total > _READABLE * float(weights.sum()) else None
+
+
+def _blocks(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """(rows, columns, _BLOCK, _BLOCK) the thumbnail's blocks; a strip above and below them is left out."""
+    rows = (_HEIGHT - _TOP) // _BLOCK
+    whole = values[_TOP : _TOP + rows * _BLOCK].reshape(rows, _BLOCK, _WIDTH // _BLOCK, _BLOCK)
+    return whole.swapaxes(1, 2)
 
 
 def _detail(grey: Array) -> Array:
