@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 import fsvideo
-from fsvideo import cluster, parts, report
+from fsvideo import cluster, likeness, parts, report
 from fsvideo.casting import Cast
 from fsvideo.disk import move
 from fsvideo.faces.detect import FaceFinder
@@ -36,7 +36,7 @@ from fsvideo.networks import load_finder
 from fsvideo.options import Footage, SwapOptions, SwapResult
 from fsvideo.recipe import recipe
 from fsvideo.render import FrameTask, Job, painted
-from fsvideo.survey import Survey, decode, look
+from fsvideo.survey import Survey, decode, frames_at, look
 from fsvideo.swapper import Swapper
 from fsvideo.types import FaceError, Frame, MediaError, MediaInfo, Track, Ui, WriteError
 
@@ -132,6 +132,11 @@ def _swap(
         made = "copied" if _same_kind(options) else "written anew as it is"
         result.notes.append("no face to swap was found" + (f": the input was {made}" if settings is not None else ""))
     if settings is not None:
+        if jobs and not (work is not None and work.published):
+            with meter.stage("start"):
+                looks = likeness.worth_looking(jobs, found.cuts)
+                frames = frames_at(info, list(looks), found, options)
+                jobs = likeness.corrected(jobs, looks, frames, info, swapper, options)
         if not jobs:  # nothing is edited, and nothing must say so
             settings, seal = replace(settings, tags={}), None
         log = report.FrameLog(info, swapper) if options.report else None
@@ -163,6 +168,9 @@ def _preview(options: SwapOptions, place: Path, info: MediaInfo, swapper: Swappe
         seen = glance(info, finder, swapper, options, ui)
     footage = seen.footage
     jobs = plan(footage, cast, info, options)
+    looks = likeness.worth_looking(jobs, among=[frame.index for frame in seen.frames])
+    looked = (frame for frame in seen.frames if frame.index in looks)
+    jobs = likeness.corrected(jobs, looks, looked, info, swapper, options)
     picks = report.spread(jobs, len(footage.times), [frame.index for frame in seen.frames])
     shown = painted([frame for frame in seen.frames if frame.index in picks], info, jobs, swapper, options)
     sheet = report.preview(shown, info, len(picks), ui)

@@ -21,7 +21,7 @@ from fsvideo.faces.tone import Cast, Plain, match_color, match_light, match_tint
 from fsvideo.media.color import add_rgb, region_rgb
 from fsvideo.meter import OFF, Meter
 from fsvideo.options import Look, SwapOptions
-from fsvideo.swapper import Swapper, toward
+from fsvideo.swapper import Swapper, beyond, toward
 from fsvideo.types import Array, Box, CropSpec, Frame, Identity, MediaInfo, Track
 
 _MOST_HELD = 1 << 30  # bytes of frames on their way through pass 2
@@ -40,11 +40,13 @@ class Job:
     look: Look
     name: str = ""
     before: tuple[Track, ...] = ()
+    missing: Array | None = None  # (D,) of the source in what the swapper makes: see ``likeness``
 
     @cached_property
     def wanted(self) -> Identity:
         """The identity that the swapper is asked for."""
-        return toward(self.identity, self.track.embedding, self.look.strength)
+        asked = toward(self.identity, self.track.embedding, self.look.strength)
+        return asked if self.missing is None else beyond(asked, self.missing)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from fsvideo import people_file
 from fsvideo.casting import embedding_of, embedding_spec
 from fsvideo.faces.align import crop
 from fsvideo.faces.detect import FaceFinder
-from fsvideo.faces.people import SAME_PERSON
+from fsvideo.faces.people import SAME_PERSON, clearness
 from fsvideo.media import read
 from fsvideo.media.view import upright
 from fsvideo.media.write import refuse
@@ -119,8 +119,7 @@ def _rows(footage: Footage, person: int) -> list[tuple[int, Track]]:
     """The frames in which a person is seen best, best first, some time apart, and the track that has each."""
     rows = []
     for track in (t for t in footage.tracks if t.person == person):
-        yaw, pitch = track.pose[:, 0] / 30, track.pose[:, 1] / 30
-        good = track.score * np.minimum(1, np.ptp(track.outline, axis=1).min(1) / 120) * np.exp(-(yaw**2) - pitch**2)
+        good = clearness(track)
         rows += [(float(good[row]), track.start + row, track) for row in np.flatnonzero(track.score > 0)]
     picked: list[tuple[int, Track]] = []
     for _, frame, track in sorted(rows, key=lambda found: -found[0]):

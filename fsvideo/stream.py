@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from fsvideo.faces.causal import CausalFollower, Present
 from fsvideo.faces.detect import FaceFinder
 from fsvideo.faces.people import SAME_PERSON
 from fsvideo.faces.smooth import fade
+from fsvideo.likeness import corrected, worth_looking
 from fsvideo.options import SwapOptions
 from fsvideo.render import Job, Painter, cut_faces, swap_faces
 from fsvideo.swapper import Swapper
@@ -56,24 +58,28 @@ class Stage:
                 shown.append((track, float(fade(track, [0.0])[0])))
             else:
                 others.append(track)
-        return self.paint(frame, info, shown, None, tuple(others))
+        return self.paint(
+            frame, info, self.corrected(frame, info, self.jobs(shown, others)), Painter(info, self.options)
+        )
 
-    def paint(
-        self,
-        frame: Frame,
-        info: MediaInfo,
-        shown: list[tuple[Track, float]],
-        painter: Painter | None,
-        others: tuple[Track, ...] = (),
-    ) -> tuple[Frame, int]:
-        """The frame with these faces swapped, each as opaque as is said, and how many were. ``others`` stay."""
-        jobs = [
-            Job(track, np.array([opacity], np.float32), self.identity, self.options.look, before=others)
+    def jobs(self, shown: Sequence[tuple[Track, float]], others: Sequence[Track]) -> list[Job]:
+        """What is to be done for these faces, each as opaque as is said. ``others`` stay."""
+        return [
+            Job(track, np.array([opacity], np.float32), self.identity, self.options.look, before=tuple(others))
             for track, opacity in shown
         ]
-        tasks = cut_faces([frame], info, jobs, self.swapper.spec)
+
+    def corrected(self, frame: Frame, info: MediaInfo, jobs: Sequence[Job]) -> list[Job]:
+        """The same jobs, asking for what is missing of the source in this frame, where it is clearly seen."""
+        return corrected(
+            jobs, worth_looking(jobs, [frame.index]), [frame] * bool(jobs), info, self.swapper, self.options
+        )
+
+    def paint(self, frame: Frame, info: MediaInfo, jobs: Sequence[Job], painter: Painter) -> tuple[Frame, int]:
+        """The frame with its faces swapped, and how many were."""
+        tasks = cut_faces([frame], info, list(jobs), self.swapper.spec)
         (task,) = swap_faces(tasks, self.swapper, self.options.batch_size)
-        return (painter or Painter(info, self.options)).paint(task), len(task.faces)
+        return painter.paint(task), len(task.faces)
 
 
 class Stream:
@@ -84,6 +90,7 @@ class Stream:
         spec = embedding_spec(stage.swapper)
         self._follower = CausalFollower(stage.finder, stage.options.smooth, stage.embed, spec)
         self._painter: Painter | None = None
+        self._missing: dict[int, Array] = {}  # of the source, by track: measured once
 
     def update(self, frame: Frame, info: MediaInfo, rgb: Image) -> tuple[Frame, int]:
         """The next frame, swapped, and how many faces in it. ``rgb``: what it shows, in display pixels or reduced.
@@ -104,10 +111,16 @@ class Stream:
                 shown.append((track, one.opacity))
             else:
                 others.append(track)
-        gone = self._painter.past.keys() - chosen
-        for number in gone:
-            del self._painter.past[number]
-        return self._stage.paint(frame, info, shown, self._painter, tuple(others))
+        for known in (self._painter.past, self._missing):
+            for number in known.keys() - chosen:
+                del known[number]
+        jobs = self._stage.jobs(shown, others)
+        new = [job for job in jobs if job.track.id not in self._missing]
+        for job in self._stage.corrected(frame, info, new):
+            if job.missing is not None:
+                self._missing[job.track.id] = job.missing
+        jobs = [replace(job, missing=self._missing.get(job.track.id)) for job in jobs]
+        return self._stage.paint(frame, info, jobs, self._painter)
 
     def _chosen(self, present: list[Present]) -> list[Present]:
         wanted = self._stage.wanted

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from fsvideo import casting
+from fsvideo.console import Silent
 from fsvideo.faces.detect import FaceFinder
 from fsvideo.faces.follow import Follower, rescaled
 from fsvideo.media import read
@@ -90,6 +91,19 @@ def decode_from(info: MediaInfo, first: int, found: Survey, options: SwapOptions
     if first == 0:
         return decode(info, options, ui)
     return frames_from(info, first, found.marks, options.start, options.end, **how_to_read(options, ui))
+
+
+def frames_at(info: MediaInfo, numbers: Sequence[int], found: Survey, options: SwapOptions) -> Iterator[Frame]:
+    """The frames with these numbers, which rise; decoded from the segments' first frames on."""
+    for segment in found.segments:
+        wanted = {number for number in numbers if number in segment}
+        if not wanted:
+            continue
+        for frame in decode_from(info, segment.start, found, options, Silent()):
+            if frame.index in wanted:
+                yield frame
+            if frame.index >= max(wanted):
+                break
 
 
 def how_to_read(options: SwapOptions, ui: Ui) -> dict[str, Any]:

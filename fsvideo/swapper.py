@@ -263,6 +263,12 @@ def toward(source: Identity, own: Array, strength: float) -> Identity:
     return replace(source, embedding=F.normalize(mixed, dim=0).numpy())
 
 
+def beyond(identity: Identity, missing: Array) -> Identity:
+    """The identity moved on by ``missing`` (D,); unit length."""
+    moved = torch.from_numpy(identity.embedding + missing)
+    return replace(identity, embedding=F.normalize(moved, dim=0).numpy())
+
+
 def mean_identity(embeddings: Array, sources: Sequence[str]) -> Identity:
     """Average (N, D) embeddings of one person."""
     mean = torch.from_numpy(embeddings).mean(0)

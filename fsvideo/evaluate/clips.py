@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from fsvideo import pipeline, report
+from fsvideo import likeness, pipeline, report
 from fsvideo.casting import Cast, Role
 from fsvideo.evaluate import measures
 from fsvideo.evaluate.figures import Column, Figure, Section
@@ -89,6 +89,9 @@ def _pass(
     cast = Cast((Role("", identify(swapper, portrait), "largest"),))
     source = tools.judge(portrait.image, portrait.face.points)
     jobs = pipeline.plan(footage, cast, info, options)
+    looks = likeness.worth_looking(jobs)
+    with closing(pipeline.render(info, [], swapper, options, ui, only=set(looks))) as plain:
+        jobs = likeness.corrected(jobs, looks, (frame for _, frame in plain), info, swapper, options)
     wanted = set(report.spread(jobs, len(footage.times)))
     seen = _Seen(Column(swapper.name))
     before: _Look | None = None

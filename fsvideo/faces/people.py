@@ -36,6 +36,13 @@ def quality(face: Face) -> float:
     return max(0.01, face.score * min(1.0, side / 80) * float(np.exp(-(yaw**2) - pitch**2)))
 
 
+def clearness(track: Track) -> Array:
+    """(T,) how clearly each frame of a track shows who it is, 0..1: large, frontal, surely a face; 0 where not seen."""
+    yaw, pitch = track.pose[:, 0] / 30, track.pose[:, 1] / 30
+    large = np.minimum(1, np.ptp(track.outline, axis=1).min(1) / 120)
+    return np.asarray(track.score * large * np.exp(-(yaw**2) - pitch**2), np.float32)
+
+
 def best(samples: Sequence[Sample]) -> list[Sample]:
     """The best few of the samples."""
     return sorted(samples, key=lambda s: -s.quality)[:_KEEP]

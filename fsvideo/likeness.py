@@ -1,0 +1,90 @@
+"""Results that look like the source: what a swapper makes of it is looked at, and what is missing is asked for.
+
+AEI-Net answers with a face that a recogniser places near the source, always a little off, and off by much the same in
+every frame of one person: towards an average face, and towards who the target is. Asked for the source and as much
+beyond, it comes nearer. Nothing is learned here; the difference is measured on a few frames before a run begins.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from fsvideo.faces.align import warp
+from fsvideo.faces.people import clearness
+from fsvideo.media.color import region_rgb
+from fsvideo.options import SwapOptions
+from fsvideo.render import Job, Painter, cut_faces, swap_faces
+from fsvideo.swapper import Swapper
+from fsvideo.types import Array, Frame, MediaInfo
+
+_LOOKS = 3  # frames of a person that are looked at
+_GAIN = 1.0  # of what is missing; a second round from there gains nothing more
+_NEAR = 100  # frames behind a segment's first one, from which decoding begins, that halve what a frame is worth
+
+
+def worth_looking(
+    jobs: Sequence[Job], cuts: Sequence[int] = (0,), among: Collection[int] | None = None
+) -> dict[int, list[Job]]:
+    """Frames in which it is clearly seen who somebody is, and the jobs to look at in each; a few a person and source.
+
+    ``cuts``: frames from which decoding can begin. ``among``: the only frames there are.
+    """
+    chosen: defaultdict[int, list[Job]] = defaultdict(list)
+    for group in _groups(jobs).values():
+        seen = [
+            (job.track.start + int(row), float(value), job)
+            for job in group
+            for row, value in enumerate(clearness(job.track))
+            if value > 0 and job.opacity[row] == 1 and (among is None or job.track.start + row in among)
+        ]
+        frames = np.array([frame for frame, _, _ in seen], np.int64)
+        late = frames - np.asarray(cuts)[np.searchsorted(cuts, frames, "right") - 1]
+        worth = np.array([value for _, value, _ in seen]) * np.exp2(-late / _NEAR)
+        for part in np.array_split(np.argsort(frames, kind="stable"), _LOOKS):
+            if len(part):
+                frame, _, job = seen[part[np.argmax(worth[part])]]
+                chosen[frame].append(job)
+    return dict(sorted(chosen.items()))
+
+
+def corrected(
+    jobs: Sequence[Job],
+    looks: Mapping[int, Sequence[Job]],
+    frames: Iterable[Frame],
+    info: MediaInfo,
+    swapper: Swapper,
+    options: SwapOptions,
+) -> list[Job]:
+    """The jobs with what is ``missing`` of their source. ``frames``: those of ``looks``, which ``worth_looking`` chose.
+
+    The frames are swapped as ``render`` does it, each by itself, and who they show is compared with who was wanted.
+    """
+    missing: defaultdict[tuple[int, ...], list[Array]] = defaultdict(list)
+    for frame in frames:
+        for task in swap_faces(cut_faces([frame], info, list(looks.get(frame.index, ())), swapper.spec), swapper, 1):
+            if not task.faces:
+                continue
+            result, size = Painter(info, options).paint(task), swapper.spec.size
+            crops = [warp(region_rgb(result, info, face.box), face.matrix, size, size) for face in task.faces]
+            for face, z_y in zip(task.faces, swapper.embed(np.stack(crops).clip(0, 255)), strict=True):
+                wanted = face.job.wanted.embedding
+                missing[_key(face.job)].append(wanted - z_y * float(z_y @ wanted))
+    means = {key: np.float32(_GAIN) * np.mean(found, axis=0) for key, found in missing.items()}
+    return [replace(job, missing=means[_key(job)]) if _key(job) in means else job for job in jobs]
+
+
+def _groups(jobs: Sequence[Job]) -> dict[tuple[int, ...], list[Job]]:
+    groups: defaultdict[tuple[int, ...], list[Job]] = defaultdict(list)
+    for job in jobs:
+        groups[_key(job)].append(job)
+    return groups
+
+
+def _key(job: Job) -> tuple[int, ...]:
+    """The same for all tracks of a person who get the same face in the same way."""
+    person = (job.track.person, -1) if job.track.person >= 0 else (-1, job.track.id)
+    return (*person, id(job.identity), hash(job.look))
