@@ -110,6 +110,7 @@ def warp(image: npt.NDArray, matrix: Array, width: int, height: int, border: int
         pad = int(np.ceil(3 * np.sqrt(variance))) + 2 * times
         h, w = image.shape[:2]
         left, top = np.clip(np.floor(corners.min(0)).astype(int) - pad, 0, (w - 1, h - 1))
+        left, top = left - left % times, top - top % times  # the same squares wherever the part begins
         right, bottom = np.clip(np.ceil(corners.max(0)).astype(int) + pad + 1, (left + 1, top + 1), (w, h))
         image = image[top:bottom, left:right]
         if times > 1:
