@@ -24,6 +24,7 @@ from fsvideo.types import Array, Frame, MediaInfo
 _LOOKS = 3  # frames of a person that are looked at
 _GAIN = 1.0  # of what is missing; a second round from there gains nothing more
 _NEAR = 100  # frames behind a segment's first one, from which decoding begins, that halve what a frame is worth
+_FAR = 300  # such frames beyond which none is taken while others are there
 
 
 def worth_looking(
@@ -44,7 +45,9 @@ def worth_looking(
         frames = np.array([frame for frame, _, _ in seen], np.int64)
         late = frames - np.asarray(cuts)[np.searchsorted(cuts, frames, "right") - 1]
         worth = np.array([value for _, value, _ in seen]) * np.exp2(-late / _NEAR)
-        for part in np.array_split(np.argsort(frames, kind="stable"), _LOOKS):
+        order = np.argsort(frames, kind="stable")
+        soon = order[late[order] <= _FAR]
+        for part in np.array_split(soon if len(soon) else order, _LOOKS):
             if len(part):
                 frame, _, job = seen[part[np.argmax(worth[part])]]
                 chosen[frame].append(job)

@@ -53,6 +53,8 @@ def test_a_few_frames_of_each_person_and_source_are_looked_at() -> None:
     for frame, jobs in looks.items():
         assert all(one.track.start <= frame < one.track.stop for one in jobs)
     assert 250 in looks  # decoding can begin there
+    endless = job(track(4, 0, 20000, 2))
+    assert max(worth_looking([endless])) <= 300 < min(worth_looking([job(track(5, 5000, 100, 3))]))
     elsewhere = job(track(3, 0, 50, 0), look=Look(strength=0.5))
     assert sum(elsewhere in jobs for jobs in worth_looking([first, elsewhere]).values()) == 3
 
