@@ -223,6 +223,9 @@ def test_people_are_joined_and_ranked_by_how_much_is_seen_of_them() -> None:
     tracks = [track(2, 0, 10), track(5, 0, 40), track(2, 60, 100, tilt=0.3), track(5, 50, 20, tilt=0.3, seed=2)]
     assert [t.person for t in number_people(tracks)] == [0, 1, 0, 1]
     assert [t.person for t in number_people([track(1, 0, 50, size=30), track(2, 0, 50, size=90)])] == [1, 0]
+    aside = replace(track(1, 0, 50, size=120), pose=np.tile(np.float32([-50, 0, 0]), (50, 1)))
+    assert [t.person for t in number_people([aside, track(2, 0, 50, size=90)])] == [1, 0]  # seen from the side
+    assert [t.person for t in number_people([aside, track(2, 0, 50, size=40)])] == [0, 1]
 
 
 def test_two_in_one_frame_are_two_people() -> None:

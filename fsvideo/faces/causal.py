@@ -16,7 +16,7 @@ from fsvideo.faces.align import OUTLINE, crop
 from fsvideo.faces.cuts import CutDetector
 from fsvideo.faces.detect import FaceFinder, carried, iou
 from fsvideo.faces.follow import DETECT_EVERY
-from fsvideo.faces.people import Embed, Sample, best, mean_embedding, quality
+from fsvideo.faces.people import Embed, Sample, best, frontal, mean_embedding, quality
 from fsvideo.faces.smooth import BRIDGE, END, PITCH, TURN, YAW
 from fsvideo.types import Array, CropSpec, Face, Image
 
@@ -74,7 +74,7 @@ class Present:
     points: Array  # (5, 2) steadied
     outline: Array  # (36, 2) steadied
     opacity: float  # 0..1 of what is laid on it now
-    presence: float = 0.0  # its area, averaged over the last seconds: who fills the picture
+    presence: float = 0.0  # its area, less in profile, averaged over the last seconds: who fills the picture
     embedding: Array | None = None  # who it is, where that is asked for
     seen: float = 0.0  # seconds
     velocity: Array = field(default_factory=lambda: np.zeros(2, np.float32))  # pixels a second
@@ -152,7 +152,7 @@ class CausalFollower:
             one.opacity = min(1.0, one.opacity + step / END)
         else:
             one.opacity = max(0.0, one.opacity - step / (TURN if one.turned else END)) if step else 0.0
-        area = float(np.prod(one.face.box[2:] - one.face.box[:2])) * (one.seen == time)
+        area = float(np.prod(one.face.box[2:] - one.face.box[:2]) * frontal(one.face.pose[0])) * (one.seen == time)
         keep = float(np.exp(-step / _MEMORY))
         one.presence = keep * one.presence + (1 - keep) * area if step else area
         if self._embed is not None and one.seen == time and time - one.sampled >= _SAMPLE_EVERY:

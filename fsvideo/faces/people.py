@@ -19,6 +19,7 @@ _SAME_PLACE, _SOON = 0.3, 2.0  # ... that is enough for a face seen again this s
 _FAR_AWAY = 0.5  # ... that is needed where it is far from where it was,
 _NEAR, _FASTEST = 2.0, 8.0  # farther than this many face sizes, and so many more for each second
 _KEEP = 8  # samples a track
+_ASIDE = (30.0, 55.0)  # degrees of yaw between which a face goes from seen in full to seen from the side
 
 
 @dataclass(frozen=True)
@@ -106,9 +107,20 @@ def _needed(track: Track, theirs: Sequence[Track], times: npt.NDArray[np.float64
 
 
 def presence(track: Track, rows: npt.NDArray[np.bool_] | None = None) -> float:
-    """Sum over the frames, or those of ``rows`` (T,), of the face's area, square pixels."""
-    size = np.ptp(track.outline if rows is None else track.outline[rows], axis=1)
-    return float((size[:, 0] * size[:, 1]).sum())
+    """Sum over the frames, or those of ``rows`` (T,), of how much is seen of the face: its area, square pixels, times
+    ``frontal``."""
+    outline, yaw = (track.outline, track.pose[:, 0]) if rows is None else (track.outline[rows], track.pose[rows, 0])
+    size = np.ptp(outline, axis=1)
+    return float((size[:, 0] * size[:, 1] * frontal(yaw)).sum())
+
+
+def frontal(yaw: npt.ArrayLike) -> Array:
+    """How much a face turned by ``yaw`` degrees counts: 1, falling to a fifth in profile.
+
+    Who passes by close to the camera is not whom a clip is about, and would not look well with another face.
+    """
+    aside = (np.abs(np.asarray(yaw, np.float32)) - _ASIDE[0]) / (_ASIDE[1] - _ASIDE[0])
+    return np.asarray(1 - 0.8 * aside.clip(0, 1), np.float32)
 
 
 def _weight(track: Track) -> np.float32:
