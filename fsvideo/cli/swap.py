@@ -85,8 +85,8 @@ class _Region(click.ParamType):
         type=click.Choice(["largest", "all", "reference"]),
         default="largest",
         show_default=True,
-        help="Whom to swap: the person who fills most of the picture (in near profile it counts less), everyone, or the "
-        "one in --reference.",
+        help="Whom to swap: the person who fills most of the picture (less in near profile), everyone, or the one in "
+        "--reference.",
     ),
     REFERENCE,
     click.option(
