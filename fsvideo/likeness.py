@@ -8,8 +8,9 @@ beyond, it comes nearer. Nothing is learned here; the difference is measured on 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 from dataclasses import replace
+from typing import TypeAlias
 
 import numpy as np
 
@@ -20,6 +21,9 @@ from fsvideo.options import SwapOptions
 from fsvideo.render import Job, Painter, cut_faces, swap_faces
 from fsvideo.swapper import Swapper
 from fsvideo.types import Array, Frame, MediaInfo
+
+FramesAt: TypeAlias = Callable[[Sequence[int]], Iterable[Frame]]
+"""The frames with these numbers, which rise."""
 
 _LOOKS = 3  # frames of a person that are looked at
 _GAIN = 1.0  # of what is missing; a second round from there gains nothing more
@@ -56,19 +60,21 @@ def worth_looking(
 
 def corrected(
     jobs: Sequence[Job],
-    looks: Mapping[int, Sequence[Job]],
-    frames: Iterable[Frame],
+    frames_at: FramesAt,
     info: MediaInfo,
     swapper: Swapper,
     options: SwapOptions,
+    cuts: Sequence[int] = (0,),
+    among: Collection[int] | None = None,
 ) -> list[Job]:
-    """The jobs with what is ``missing`` of their source. ``frames``: those of ``looks``, which ``worth_looking`` chose.
+    """The jobs with what is ``missing`` of their source in the frames ``worth_looking`` at.
 
-    The frames are swapped as ``render`` does it, each by itself, and who they show is compared with who was wanted.
+    They are swapped as ``render`` does it, each by itself, and who they show is compared with who was wanted.
     """
-    missing: defaultdict[tuple[int, ...], list[Array]] = defaultdict(list)
-    for frame in frames:
-        for task in swap_faces(cut_faces([frame], info, list(looks.get(frame.index, ())), swapper.spec), swapper, 1):
+    looks = worth_looking(jobs, cuts, among)
+    missing: defaultdict[Hashable, list[Array]] = defaultdict(list)
+    for frame in frames_at(list(looks)):
+        for task in swap_faces(cut_faces([frame], info, looks[frame.index], swapper.spec), swapper, 1):
             if not task.faces:
                 continue
             result, size = Painter(info, options).paint(task), swapper.spec.size
@@ -77,17 +83,22 @@ def corrected(
                 wanted = face.job.wanted.embedding
                 missing[_key(face.job)].append(wanted - z_y * float(z_y @ wanted))
     means = {key: np.float32(_GAIN) * np.mean(found, axis=0) for key, found in missing.items()}
-    return [replace(job, missing=means[_key(job)]) if _key(job) in means else job for job in jobs]
+    return [replace(job, missing=means.get(_key(job))) for job in jobs]
 
 
-def _groups(jobs: Sequence[Job]) -> dict[tuple[int, ...], list[Job]]:
-    groups: defaultdict[tuple[int, ...], list[Job]] = defaultdict(list)
+def always(frame: Frame) -> FramesAt:
+    """``frames_at`` where there is one frame alone."""
+    return lambda numbers: [frame] * len(numbers)
+
+
+def _groups(jobs: Sequence[Job]) -> dict[Hashable, list[Job]]:
+    groups: defaultdict[Hashable, list[Job]] = defaultdict(list)
     for job in jobs:
         groups[_key(job)].append(job)
     return groups
 
 
-def _key(job: Job) -> tuple[int, ...]:
+def _key(job: Job) -> Hashable:
     """The same for all tracks of a person who get the same face in the same way."""
-    person = (job.track.person, -1) if job.track.person >= 0 else (-1, job.track.id)
-    return (*person, id(job.identity), hash(job.look))
+    track = job.track
+    return (track.person if track.person >= 0 else f"track {track.id}", id(job.identity), job.look)

@@ -134,9 +134,9 @@ def _swap(
     if settings is not None:
         if jobs and not (work is not None and work.published):
             with meter.stage("start"):
-                looks = likeness.worth_looking(jobs, found.cuts)
-                frames = frames_at(info, list(looks), found, options)
-                jobs = likeness.corrected(jobs, looks, frames, info, swapper, options)
+                jobs = likeness.corrected(
+                    jobs, lambda at: frames_at(info, at, found, options), info, swapper, options, found.cuts
+                )
         if not jobs:  # nothing is edited, and nothing must say so
             settings, seal = replace(settings, tags={}), None
         log = report.FrameLog(info, swapper) if options.report else None
@@ -168,10 +168,9 @@ def _preview(options: SwapOptions, place: Path, info: MediaInfo, swapper: Swappe
         seen = glance(info, finder, swapper, options, ui)
     footage = seen.footage
     jobs = plan(footage, cast, info, options)
-    looks = likeness.worth_looking(jobs, among=[frame.index for frame in seen.frames])
-    looked = (frame for frame in seen.frames if frame.index in looks)
-    jobs = likeness.corrected(jobs, looks, looked, info, swapper, options)
-    picks = report.spread(jobs, len(footage.times), [frame.index for frame in seen.frames])
+    kept = {frame.index: frame for frame in seen.frames}
+    jobs = likeness.corrected(jobs, lambda at: [kept[k] for k in at], info, swapper, options, among=kept)
+    picks = report.spread(jobs, len(footage.times), list(kept))
     shown = painted([frame for frame in seen.frames if frame.index in picks], info, jobs, swapper, options)
     sheet = report.preview(shown, info, len(picks), ui)
     report.write_preview(place, sheet, provenance.tags(fsvideo.__version__, swapper.name), seal, info.path)

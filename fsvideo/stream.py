@@ -15,7 +15,7 @@ from fsvideo.faces.causal import CausalFollower, Present
 from fsvideo.faces.detect import FaceFinder
 from fsvideo.faces.people import SAME_PERSON
 from fsvideo.faces.smooth import fade
-from fsvideo.likeness import corrected, worth_looking
+from fsvideo.likeness import always, corrected
 from fsvideo.options import SwapOptions
 from fsvideo.render import Job, Painter, cut_faces, swap_faces
 from fsvideo.swapper import Swapper
@@ -71,9 +71,7 @@ class Stage:
 
     def corrected(self, frame: Frame, info: MediaInfo, jobs: Sequence[Job]) -> list[Job]:
         """The same jobs, asking for what is missing of the source in this frame, where it is clearly seen."""
-        return corrected(
-            jobs, worth_looking(jobs, [frame.index]), [frame] * bool(jobs), info, self.swapper, self.options
-        )
+        return corrected(jobs, always(frame), info, self.swapper, self.options, cuts=[frame.index])
 
     def paint(self, frame: Frame, info: MediaInfo, jobs: Sequence[Job], painter: Painter) -> tuple[Frame, int]:
         """The frame with its faces swapped, and how many were."""

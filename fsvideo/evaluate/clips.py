@@ -12,6 +12,7 @@ import numpy as np
 
 from fsvideo import likeness, pipeline, report
 from fsvideo.casting import Cast, Role
+from fsvideo.console import Silent
 from fsvideo.evaluate import measures
 from fsvideo.evaluate.figures import Column, Figure, Section
 from fsvideo.evaluate.stills import Tools, identify
@@ -21,6 +22,7 @@ from fsvideo.media import read
 from fsvideo.media.view import upright
 from fsvideo.options import Footage, SwapOptions
 from fsvideo.render import FrameTask
+from fsvideo.survey import decode
 from fsvideo.swapper import Swapper
 from fsvideo.types import Array, CropSpec, Face, Frame, Image, MediaInfo, Portrait, Ui
 
@@ -89,9 +91,9 @@ def _pass(
     cast = Cast((Role("", identify(swapper, portrait), "largest"),))
     source = tools.judge(portrait.image, portrait.face.points)
     jobs = pipeline.plan(footage, cast, info, options)
-    looks = likeness.worth_looking(jobs)
-    with closing(pipeline.render(info, [], swapper, options, ui, only=set(looks))) as plain:
-        jobs = likeness.corrected(jobs, looks, (frame for _, frame in plain), info, swapper, options)
+    jobs = likeness.corrected(
+        jobs, lambda at: (f for f in decode(info, options, Silent()) if f.index in at), info, swapper, options
+    )
     wanted = set(report.spread(jobs, len(footage.times)))
     seen = _Seen(Column(swapper.name))
     before: _Look | None = None

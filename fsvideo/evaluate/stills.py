@@ -19,7 +19,7 @@ from fsvideo.faces.blend import region_of, shifted
 from fsvideo.faces.detect import FaceFinder
 from fsvideo.faces.flicker import Where, mean_difference
 from fsvideo.faces.occlude import Occluders
-from fsvideo.likeness import corrected
+from fsvideo.likeness import always, corrected
 from fsvideo.media.color import add_rgb, region_rgb
 from fsvideo.options import SwapOptions
 from fsvideo.render import FrameTask, Job, Painter, cut_faces, swap_faces
@@ -71,7 +71,7 @@ def paste(scenes: Sequence[Scene], identities: Sequence[Identity], swapper: Swap
     tasks: list[FrameTask] = []
     for scene, identity, options in zip(scenes, identities, plans, strict=True):
         job = Job(_track(scene), np.ones(1, np.float32), identity, options.look)
-        jobs = corrected([job], {scene.frame.index: [job]}, [scene.frame], scene.photo.info, swapper, options)
+        jobs = corrected([job], always(scene.frame), scene.photo.info, swapper, options, [scene.frame.index])
         tasks += cut_faces([scene.frame], scene.photo.info, jobs, swapper.spec)
     results = []
     for scene, task, options in zip(scenes, swap_faces(tasks, swapper, len(tasks)), plans, strict=True):

@@ -6,12 +6,9 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from fsvideo.faces.align import compose, invert, scale_of, transform, warp
 from fsvideo.types import Array, Box
-
-Floats = npt.NDArray[np.float64]
 
 _SAME = 6.0  # levels of change under which the target's own detail is fully kept
 _SPARSE = 3  # pixels between those from which the grain's strength is estimated
