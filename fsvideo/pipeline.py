@@ -10,7 +10,7 @@ from __future__ import annotations
 import secrets
 import shutil
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -134,9 +134,7 @@ def _swap(
     if settings is not None:
         if jobs and not (work is not None and work.published):
             with meter.stage("start"):
-                jobs = likeness.corrected(
-                    jobs, lambda at: frames_at(info, at, found, options), info, swapper, options, found.cuts
-                )
+                jobs = _corrected(jobs, info, swapper, options, ui, found)
         if not jobs:  # nothing is edited, and nothing must say so
             settings, seal = replace(settings, tags={}), None
         log = report.FrameLog(info, swapper) if options.report else None
@@ -156,6 +154,20 @@ def _swap(
         result.forecast = forecast(options, trial, info, found, jobs, swapper, ui)
     result.seconds = time.monotonic() - began
     return result
+
+
+def _corrected(
+    jobs: list[Job], info: MediaInfo, swapper: Swapper, options: SwapOptions, ui: Ui, found: Survey
+) -> list[Job]:
+    """The jobs, asking for what a trial says is missing of their sources."""
+
+    def frames(numbers: Sequence[int]) -> Iterator[Frame]:
+        ui.stage("likeness", len(numbers))
+        for frame in frames_at(info, numbers, found, options):
+            yield frame
+            ui.advance()
+
+    return likeness.corrected(jobs, frames, info, swapper, options, found.cuts)
 
 
 def _preview(options: SwapOptions, place: Path, info: MediaInfo, swapper: Swapper, ui: Ui) -> SwapResult:

@@ -35,12 +35,12 @@ def found_rows(result: SwapResult) -> list[tuple[str, str]]:
     length = f"{result.frames} frames, {seconds:.2f} s" if result.frames != 1 else "1 frame"
     if result.moments:
         length = f"{result.frames} frames looked at, at {result.moments} moments spread over {seconds:.0f} s"
-    people, cuts = result.people, len(result.footage.cuts)
+    people, tracks, cuts = result.people, len(result.footage.tracks), len(result.footage.cuts)
     shots = f", {cuts} cut{'s' * (cuts != 1)}" if cuts else ""
     return [
         ("input", describe(result.info)),
         ("length", length + shots),
-        ("faces", f"{people} {'person' if people == 1 else 'people'} in {len(result.footage.tracks)} tracks"),
+        ("faces", f"{people} {'person' if people == 1 else 'people'} in {tracks} track{'s' * (tracks != 1)}"),
     ]
 
 
