@@ -67,6 +67,12 @@ def test_what_cannot_be_measured_is_said_in_one_line(tmp_path: Path) -> None:
     photo = run("bench", "--input", ROOT / "examples" / "astronaut.png", code=1)
     assert "needs a video" in photo.stderr
     run("bench", "--seconds", 0, code=2)
+    (tmp_path / "bench.png").write_text("mine")
+    taken = run("bench", "--seconds", 0.2, "--output", tmp_path, code=1)
+    assert "bench.png exists already" in taken.stderr and "--overwrite" in taken.stderr
+    assert (tmp_path / "bench.png").read_text() == "mine"
+    replaced = run("bench", "--input", tmp_path / "none.mp4", "--output", tmp_path, "--overwrite", code=1)
+    assert "none.mp4" in replaced.stderr  # nothing else stood in the way
 
 
 def test_a_run_that_fails_in_its_process_says_why(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from fsvideo.bench.run import ENCODE, NETWORK
 from fsvideo.report import publish
+from fsvideo.types import WriteError
 
 Document = dict[str, Any]
 
@@ -49,13 +50,23 @@ def summary(found: Document) -> list[tuple[str, str]]:
     ]
 
 
+def check(folder: Path, overwrite: bool) -> None:
+    """Raises WriteError where ``write`` would replace what is there, unless that is wanted."""
+    if not overwrite and (there := [path for path in _files(folder) if path.exists()]):
+        raise WriteError(f"{there[0]} exists already", "add --overwrite to replace it, or choose another --output")
+
+
 def write(found: Document, folder: Path) -> list[Path]:
-    """bench.json and bench.png in a folder, which is made; what is there of an earlier run is replaced."""
+    """bench.json and bench.png in a folder, which is made."""
     folder.mkdir(parents=True, exist_ok=True)
-    files = [folder / "bench.json", folder / "bench.png"]
-    publish(files[0], (json.dumps(found, indent=1) + "\n").encode())
-    publish(files[1], picture(found))
-    return files
+    numbers, plot = _files(folder)
+    publish(numbers, (json.dumps(found, indent=1) + "\n").encode())
+    publish(plot, picture(found))
+    return [numbers, plot]
+
+
+def _files(folder: Path) -> tuple[Path, Path]:
+    return folder / "bench.json", folder / "bench.png"
 
 
 def picture(found: Document) -> bytes:

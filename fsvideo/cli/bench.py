@@ -35,13 +35,12 @@ from fsvideo.cli.common import BACKEND, COMPUTE, FILE, MODEL, REFINE, errors, st
     REFINE,
     COMPUTE,
     BACKEND,
-    click.option(
-        "--output", type=FILE, metavar="DIR", help="Write bench.json and a plot, bench.png, there, over earlier ones."
-    ),
+    click.option("--output", type=FILE, metavar="DIR", help="Write bench.json and a plot, bench.png, there."),
+    click.option("--overwrite", is_flag=True, help="Replace those of an earlier run."),
     click.option("--quiet", is_flag=True, help="Say nothing but errors."),
     click.option("--json", "as_json", is_flag=True, help="Print the measurements to stdout, machine-readable."),
 )
-def bench(output: Path | None, quiet: bool, as_json: bool, **rest: Any) -> None:
+def bench(output: Path | None, overwrite: bool, quiet: bool, as_json: bool, **rest: Any) -> None:
     """Measure what the machine can do, what each stage of a swap takes, and how fast a whole run is.
 
     Stages are measured one after the other with one thread each, in milliseconds of computing (CPU) a frame; the whole
@@ -55,8 +54,10 @@ def bench(output: Path | None, quiet: bool, as_json: bool, **rest: Any) -> None:
     with errors(quiet) as terminal:
         from fsvideo.bench.run import bench as run
         from fsvideo.bench.setup import BenchOptions
-        from fsvideo.bench.show import stage_table, summary, write
+        from fsvideo.bench.show import check, stage_table, summary, write
 
+        if output is not None:
+            check(output, overwrite)
         with terminal.live():
             found = run(BenchOptions(**rest), terminal)
         terminal.listing(*stage_table(found))
