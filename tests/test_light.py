@@ -83,7 +83,7 @@ def test_light_is_laid_over_the_forehead(angle: float) -> None:
 
 @pytest.mark.parametrize("angle", [0.0, 30.0, -100.0])
 def test_skin_is_all_but_lips_eyes_and_brows(angle: float) -> None:
-    weight = full(plain_parts(*head(angle), SIDE).skin)
+    weight = full(plain_parts(*head(angle), SIDE).bare)
     turn = cv2.getRotationMatrix2D((128.0, 128.0), angle, 1.0)
     for wanted, places in (
         (0, [(98, 110), (158, 110), (98, 92), (158, 92), (128, 180)]),
@@ -118,7 +118,7 @@ def test_how_light_skin_is_stays_and_so_does_everything_that_is_not_plain() -> N
     inside = within(plain.around == 0)
     fair = face() * 1.2
     np.testing.assert_allclose(match_light(fair, face(), plain)[inside], fair[inside], rtol=0.01)
-    nowhere = Plain(*[np.zeros_like(plain.skin)] * 3)
+    nowhere = Plain(*[np.zeros_like(plain.bare)] * 3)
     assert np.array_equal(match_light(face(), face() * 0.5, nowhere), face())
     assert np.array_equal(match_light(face(), face(), plain), face())
     away = full(plain.forehead + plain.around) == 0

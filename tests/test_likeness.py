@@ -10,14 +10,17 @@ import torch
 from face_fixtures import EXAMPLES, load_finder, read_image
 
 from fsvideo.casting import identify
+from fsvideo.console import Silent
 from fsvideo.faces.align import warp
 from fsvideo.faces.people import clearness
 from fsvideo.likeness import always, corrected, worth_looking
+from fsvideo.media import read
 from fsvideo.media.color import region_rgb
 from fsvideo.options import Look, SwapOptions
 from fsvideo.render import Job, Painter, cut_faces, swap_faces
 from fsvideo.stream import Stage, _track, frame_of, of_rgb
-from fsvideo.swapper import Swapper, beyond, load_swapper
+from fsvideo.survey import frames_at, look
+from fsvideo.swapper import Swapper, beyond, load_swapper, unchanged
 from fsvideo.types import Array, Identity, Track
 
 HOPPER, ASTRONAUT = EXAMPLES / "grace_hopper.jpg", EXAMPLES / "astronaut.png"
@@ -112,3 +115,21 @@ def test_a_result_comes_nearer_to_its_source_and_that_is_the_same_each_time(comp
     assert after > before + 0.01
     faded = stage.jobs([(_track(0, 0, face), 0.5)], ())
     assert stage.corrected(frame, info, faded)[0].missing is None
+
+
+def test_frames_are_fetched_from_their_segments_as_they_are_in_the_clip() -> None:
+    """Pass 2 asks for a few frames of a clip, in any segment, without decoding all of it."""
+    clip = EXAMPLES / "astronaut.mp4"
+    options = SwapOptions((HOPPER,), clip, clip, end=3.0, segment=0.5)
+    info = read.probe(clip)
+    with load_finder() as finder:
+        found = look(info, finder, unchanged(), options, Silent())
+    assert len(found.segments) > 3
+    every = {frame.index: frame for frame in read.frames(info, None, options.end)}
+    wanted = [0, 3, found.cuts[2], found.cuts[2] + 1, found.cuts[-1] + 2]
+    fetched = list(frames_at(info, wanted, found, options))
+    assert [frame.index for frame in fetched] == wanted
+    for frame in fetched:
+        assert frame.pts == every[frame.index].pts
+        assert all(np.array_equal(a, b) for a, b in zip(frame.planes, every[frame.index].planes, strict=True))
+    assert list(frames_at(info, [], found, options)) == []

@@ -59,7 +59,7 @@ def light_maps(plain: Plain) -> tuple[Tensor, Tensor]:
 
 
 def hue_map(plain: Plain) -> Tensor:
-    return torch.from_numpy(np.maximum(plain.skin, plain.around))[None, None]
+    return torch.from_numpy(plain.bare)[None, None]
 
 
 @pytest.mark.parametrize("side", [64, 256])

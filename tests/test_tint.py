@@ -61,6 +61,6 @@ def test_small_stains_go_on_skin_alone() -> None:
     left = {}
     everywhere, nowhere = np.ones((32, 32), np.float32), np.zeros((32, 32), np.float32)
     for name, skin in (("skin", everywhere), ("lips", nowhere)):
-        mended = match_tint(spotted, face(), Plain(skin, nowhere, nowhere))
+        mended = match_tint(spotted, face(), Plain(nowhere, skin, nowhere))
         left[name] = float(np.abs(mended - face())[57:64, 57:64].mean())
     assert left["skin"] < 0.5 * left["lips"]

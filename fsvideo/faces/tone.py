@@ -66,9 +66,9 @@ def match_color(
 class Plain:
     """Which parts of a crop show less of who somebody is; (S / 4, S / 4) 0..1 each."""
 
-    skin: Array  # without lips, eyes and brows: its hue says nothing
-    forehead: Array  # of that what has no shape, as cheekbones have, and no beard: nor does its light
     around: Array  # outside the face's outline: hair, ears, neck and what is behind
+    bare: Array  # that, and skin without lips, eyes and brows: hue says nothing there
+    forehead: Array  # skin that has no shape, as cheekbones have, and no beard: nor does light
 
 
 def match_tint(swapped: Array, target: Array, plain: Plain | None = None) -> Array:
@@ -79,7 +79,7 @@ def match_tint(swapped: Array, target: Array, plain: Plain | None = None) -> Arr
     recogniser is pleased by such stains, and people see them at once.
     """
     tinted = _tinted(swapped, target, TINT_SIGMA, None)
-    return tinted if plain is None else _tinted(tinted, target, SKIN_SIGMA, cv2.max(plain.skin, plain.around))
+    return tinted if plain is None else _tinted(tinted, target, SKIN_SIGMA, plain.bare)
 
 
 def _tinted(swapped: Array, target: Array, sigma: float, where: Array | None) -> Array:
@@ -113,9 +113,10 @@ def plain_parts(outline: Array, features: Array, size: int) -> Plain:
     y, x = np.mgrid[:small, :small].astype(np.float32)
     above = ((x - right[0]) * up[0] + (y - right[1]) * up[1]) / wide
     away = {name: np.min([distance_from(one, small) for one in each], 0) / wide for name, each in parts.items()}
-    skin = _ramp(np.min(list(away.values()), 0), *_BARE)
     around = _ramp(distance_from(face, small) / wide, *_OUTSIDE)
-    return Plain(skin, _ramp(above, *_ABOVE) * _ramp(away["brows"], *_AWAY) * (1 - around), around)
+    bare = cv2.max(around, _ramp(np.min(list(away.values()), 0), *_BARE))
+    forehead = _ramp(above, *_ABOVE) * _ramp(away["brows"], *_AWAY) * (1 - around)
+    return Plain(around, np.asarray(bare, np.float32), forehead)
 
 
 def match_light(swapped: Array, target: Array, plain: Plain) -> Array:

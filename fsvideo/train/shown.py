@@ -41,12 +41,12 @@ def laid(y: Tensor, target: Tensor, points: Tensor, seen: Tensor) -> Tensor:
     masks = np.stack([outline(one, size, feather) for one in outlines])[:, None]
     parts = [plain_parts(one, inner, size) for one, inner in zip(outlines, features, strict=True)]
     with_face = seen[:, None, None, None]
-    skin, forehead, around = (
+    around, bare, forehead = (
         torch.where(with_face, torch.from_numpy(np.stack(each)[:, None]).to(y), 0.0)
-        for each in zip(*((p.skin, p.forehead, p.around) for p in parts), strict=True)
+        for each in zip(*((p.around, p.bare, p.forehead) for p in parts), strict=True)
     )
     mask = torch.where(with_face, torch.from_numpy(masks).to(y), 1.0)
-    return torch.lerp(target, tinted(lit(y, target, forehead, around), target, torch.maximum(skin, around)), mask)
+    return torch.lerp(target, tinted(lit(y, target, forehead, around), target, bare), mask)
 
 
 def lit(y: Tensor, target: Tensor, forehead: Tensor, around: Tensor) -> Tensor:
@@ -62,10 +62,10 @@ def lit(y: Tensor, target: Tensor, forehead: Tensor, around: Tensor) -> Tensor:
     return (y + 1) * F.interpolate(factor, size=y.shape[2:], mode="bilinear") - 1
 
 
-def tinted(y: Tensor, target: Tensor, fine: Tensor | None = None) -> Tensor:
-    """``fsvideo.faces.tone.match_tint`` for batches (N, 3, S, S) in [-1, 1]; ``fine`` (N, 1, S / 4, S / 4)."""
+def tinted(y: Tensor, target: Tensor, bare: Tensor | None = None) -> Tensor:
+    """``fsvideo.faces.tone.match_tint`` for batches (N, 3, S, S) in [-1, 1]; ``bare`` (N, 1, S / 4, S / 4)."""
     coloured = _tinted(y, target, TINT_SIGMA, None)
-    return coloured if fine is None else _tinted(coloured, target, SKIN_SIGMA, fine)
+    return coloured if bare is None else _tinted(coloured, target, SKIN_SIGMA, bare)
 
 
 def _tinted(y: Tensor, target: Tensor, sigma: float, where: Tensor | None) -> Tensor:
