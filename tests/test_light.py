@@ -105,6 +105,20 @@ def test_a_stain_on_the_forehead_goes_and_one_that_is_the_footage_s_comes() -> N
     assert float(np.abs(shaded - stained)[inside].mean()) < 0.4 * before
 
 
+def test_hair_painted_on_a_temple_leaves_no_trace_and_light_stays() -> None:
+    """Its low frequencies could be mended by light alone; its edges and its hue could not."""
+    plain = plain_parts(*head(), SIDE)
+    temple = cv2.circle(np.zeros((SIDE, SIDE), np.float32), (95, 62), 9, 1.0, -1)[..., None]
+    fair, hair = face() * 1.1, np.float32([40, 25, 20])
+    painted = np.asarray(fair + temple * (hair - fair), np.float32)
+    mended = match_light(painted, face(), plain)
+    inside = np.s_[54:70, 87:103]
+    before, left = np.abs(painted - fair)[inside], np.abs(mended - fair)[inside]
+    assert left.mean() < 0.06 * before.mean() and left.max() < 0.15 * before.max() and before.mean() > 80
+    features = full(plain.forehead + plain.around) == 0
+    np.testing.assert_allclose(mended[features], match_light(fair, face(), plain)[features], rtol=0.03)
+
+
 @pytest.mark.parametrize(("x", "y"), [(98, 92), (128, 150), (128, 195), (78, 188)])
 def test_brows_noses_and_beards_stay(x: int, y: int) -> None:
     own = face() * (1 - 0.4 * spot(x, y))
@@ -118,7 +132,7 @@ def test_how_light_skin_is_stays_and_so_does_everything_that_is_not_plain() -> N
     inside = within(plain.around == 0)
     fair = face() * 1.2
     np.testing.assert_allclose(match_light(fair, face(), plain)[inside], fair[inside], rtol=0.01)
-    nowhere = Plain(*[np.zeros_like(plain.bare)] * 3)
+    nowhere = Plain(*[np.zeros_like(plain.bare)] * 4)
     assert np.array_equal(match_light(face(), face() * 0.5, nowhere), face())
     assert np.array_equal(match_light(face(), face(), plain), face())
     away = full(plain.forehead + plain.around) == 0

@@ -15,7 +15,7 @@ from fsvideo.faces.mask import outline
 from fsvideo.faces.tone import Plain, match_light, match_tint, plain_parts
 from fsvideo.models.landmarks import POINTS
 from fsvideo.options import Look
-from fsvideo.train.shown import laid, lit, tinted
+from fsvideo.train.shown import Maps, laid, lit, tinted
 from fsvideo.types import Array
 
 
@@ -54,12 +54,8 @@ def pixels(points: Tensor, which: Sequence[int], side: int) -> Array:
     return np.asarray(points[list(which), :2].numpy() * side - 0.5, np.float32)
 
 
-def light_maps(plain: Plain) -> tuple[Tensor, Tensor]:
-    return torch.from_numpy(plain.forehead)[None, None], torch.from_numpy(plain.around)[None, None]
-
-
-def hue_map(plain: Plain) -> Tensor:
-    return torch.from_numpy(plain.bare)[None, None]
+def maps_of(plain: Plain) -> Maps:
+    return Maps(*(torch.from_numpy(m)[None, None] for m in (plain.around, plain.bare, plain.forehead, plain.brows)))
 
 
 @pytest.mark.parametrize("side", [64, 256])
@@ -72,7 +68,7 @@ def test_colours_are_those_of_a_swap(side: int) -> None:
     plain = plain_parts(pixels(points, OUTLINE, side), pixels(points, FEATURE_POINTS, side), side)
     finer = match_tint(made, target, plain)
     assert np.abs(finer - wanted).mean() > 0.05
-    found = tinted(tensor(made), tensor(target), hue_map(plain))
+    found = tinted(tensor(made), tensor(target), maps_of(plain))
     np.testing.assert_allclose(levels(found)[0], finer, atol=2e-3)
 
 
@@ -82,7 +78,7 @@ def test_light_is_that_of_a_swap(side: int) -> None:
     plain = plain_parts(pixels(points, OUTLINE, side), pixels(points, FEATURE_POINTS, side), side)
     wanted = match_light(made, target, plain)
     assert np.abs(wanted - made).mean() > 0.5
-    found = lit(tensor(made), tensor(target), *light_maps(plain))
+    found = lit(tensor(made), tensor(target), maps_of(plain))
     np.testing.assert_allclose(levels(found)[0], wanted, atol=6e-3)
 
 
@@ -94,7 +90,7 @@ def test_the_result_lies_in_the_mask_of_a_swap_and_the_target_around_it() -> Non
     for k in range(2):
         polygon, features = (pixels(points[k], which, side) for which in (OUTLINE, FEATURE_POINTS))
         mask, plain = outline(polygon, side, Look().feather), plain_parts(polygon, features, side)
-        coloured = tinted(lit(made, target, *light_maps(plain)), target, hue_map(plain))
+        coloured = tinted(lit(made, target, maps_of(plain)), target, maps_of(plain))
         assert mask.max() == 1 and mask.min() == 0
         assert torch.equal(shown[k][:, mask == 0], target[k][:, mask == 0])
         torch.testing.assert_close(shown[k][:, mask == 1], coloured[k][:, mask == 1])

@@ -22,10 +22,13 @@ STAIN = 80.0  # levels of a colour difference that are mended at most
 TO_YCC = np.array([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]], np.float32)
 FROM_CC = np.array([[0, 1.402], [-0.344136, -0.714136], [1.772, 0]], np.float32)  # Cb, Cr -> RGB, luma unchanged
 LUMA = TO_YCC[:1]
+BROW_SIGMA = 1 / 16  # of the crop's side: from how far around a brow the skin's hue below it is guessed
+APART = (0.25, 0.5)  # logarithm of brightness: how far off the result may be, and from where on it is no use
 # Parts of the face's width from where on skin begins to be mended, and from where it is wholly:
 _ABOVE = (0.0, 0.07)  # above the line through the eyes
 _AWAY = (0.03, 0.10)  # away from a brow
 _BARE = (0.01, 0.04)  # away from lips, eyes and brows
+_BROW = (0.03, 0.08)  # away from a brow: up to where its hair may lie, and from where on it does not
 _OUTSIDE = (0.0, 0.05)  # outside the face's outline
 
 
@@ -69,27 +72,33 @@ class Plain:
     around: Array  # outside the face's outline: hair, ears, neck and what is behind
     bare: Array  # that, and skin without lips, eyes and brows: hue says nothing there
     forehead: Array  # skin that has no shape, as cheekbones have, and no beard: nor does light
+    brows: Array  # the target's: where its hue is not that of skin
 
 
 def match_tint(swapped: Array, target: Array, plain: Plain | None = None) -> Array:
-    """Give every part of the swapped face the target's hue and saturation there; light and dark stay as they are.
+    """Give each part of a swapped face the target's hue; how light it is stays.
 
-    Crops (S, S, 3) on the 0..255 scale. Parts are blurs over a thirtieth of the crop: grey lids or a yellow chin go,
-    the lips' edge and the iris stay. Where it is ``plain``, and there are none, they are a fourth as large. A
-    recogniser is pleased by such stains, and people see them at once.
+    Crops (S, S, 3) on the 0..255 scale. Skin, lips and shadows keep the target's make-up and light: what a network
+    paints beside that is a stain: grey lids, a green cheek. On ``plain`` skin, small ones go, too. A
+    recogniser is also pleased by such stains, and people see them at once. Where the target has brows its skin's hue is
+    guessed from around them: skin that lies there now would be grey.
     """
-    tinted = _tinted(swapped, target, TINT_SIGMA, None)
-    return tinted if plain is None else _tinted(tinted, target, SKIN_SIGMA, plain.bare)
+    if plain is None:
+        return _tinted(swapped, target, TINT_SIGMA, None, None)
+    tinted = _tinted(swapped, target, TINT_SIGMA, None, plain.brows)
+    return _tinted(tinted, target, SKIN_SIGMA, cv2.max(plain.bare, plain.brows), plain.brows)
 
 
-def _tinted(swapped: Array, target: Array, sigma: float, where: Array | None) -> Array:
+def _tinted(swapped: Array, target: Array, sigma: float, where: Array | None, brows: Array | None) -> Array:
     small = max(8, len(swapped) // SHRINK)
-    parts = []
-    for picture in (swapped, target):
-        reduced = cv2.resize(picture, (small, small), interpolation=cv2.INTER_AREA)
-        soft = cv2.GaussianBlur(cv2.transform(reduced, TO_YCC), (0, 0), small * sigma)
-        parts.append((soft[..., :1], soft[..., 1:]))
-    (luma, chroma), (luma_t, chroma_t) = parts
+    whole, whole_t = (
+        cv2.transform(cv2.resize(picture, (small, small), interpolation=cv2.INTER_AREA), TO_YCC)
+        for picture in (swapped, target)
+    )
+    if brows is not None:
+        whole_t = _without(np.asarray(whole_t, np.float32), brows)
+    soft, soft_t = (cv2.GaussianBlur(picture, (0, 0), small * sigma) for picture in (whole, whole_t))
+    luma, chroma, luma_t, chroma_t = soft[..., :1], soft[..., 1:], soft_t[..., :1], soft_t[..., 1:]
     # As saturated as the target at this brightness: a dark brow on light skin has less of the skin's colour.
     wanted = chroma_t * np.minimum((luma + LEAST) / (luma_t + LEAST), 1)
     change = np.clip(wanted - chroma, -STAIN, STAIN)
@@ -97,6 +106,14 @@ def _tinted(swapped: Array, target: Array, sigma: float, where: Array | None) ->
         change *= where[..., None]
     change = cv2.resize(change, swapped.shape[1::-1], interpolation=cv2.INTER_LINEAR)
     return np.asarray(swapped + cv2.transform(change, FROM_CC), np.float32)
+
+
+def _without(picture: Array, brows: Array) -> Array:
+    """The picture with its ``brows`` filled in from around them."""
+    skin, sigma = 1 - brows, len(brows) * BROW_SIGMA
+    around = cv2.GaussianBlur(picture * skin[..., None], (0, 0), sigma)
+    around = around / cv2.max(cv2.GaussianBlur(skin, (0, 0), sigma), 1e-3)[..., None]
+    return np.asarray(picture + (around - picture) * brows[..., None], np.float32)
 
 
 def plain_parts(outline: Array, features: Array, size: int) -> Plain:
@@ -116,24 +133,48 @@ def plain_parts(outline: Array, features: Array, size: int) -> Plain:
     around = _ramp(distance_from(face, small) / wide, *_OUTSIDE)
     bare = cv2.max(around, _ramp(np.min(list(away.values()), 0), *_BARE))
     forehead = _ramp(above, *_ABOVE) * _ramp(away["brows"], *_AWAY) * (1 - around)
-    return Plain(around, np.asarray(bare, np.float32), forehead)
+    brows = (1 - _ramp(away["brows"], *_BROW)) * (1 - around)
+    return Plain(around, np.asarray(bare, np.float32), forehead, brows)
 
 
 def match_light(swapped: Array, target: Array, plain: Plain) -> Array:
     """Lay the target's light and shade over the forehead; how light that is as a whole stays.
 
     Crops (S, S, 3) on the 0..255 scale. A recogniser is also pleased by shades on a forehead, and people see stains.
-    Around the face all that stays of the result is its fine detail: so no haze lies on hair.
+    Around the face all that stays of the result is its fine detail: so no haze lies on hair. Where the result is far
+    off in either, as where it paints the source's hair on a temple, the target is seen itself.
     """
-    small, logs = plain.forehead.shape[::-1], []
-    for picture in (swapped, target):
-        luma = cv2.transform(cv2.resize(picture, small, interpolation=cv2.INTER_AREA), LUMA)
-        logs.append(cv2.log(cv2.max(cv2.GaussianBlur(luma, (0, 0), len(luma) * LIGHT_SIGMA), 0) + LEAST))
-    ratio = logs[1] - logs[0]
-    mean = np.float32(float((ratio * plain.forehead).sum()) / max(1.0, float(plain.forehead.sum())))
-    factor = cv2.exp(((ratio - mean) * plain.forehead + ratio * plain.around).clip(-MOST, MOST))
-    factor = cv2.resize(factor, swapped.shape[1::-1], interpolation=cv2.INTER_LINEAR)
-    return np.asarray(cv2.multiply(swapped, cv2.merge([factor] * 3)), np.float32)
+    small = plain.forehead.shape[::-1]
+    lumas = [
+        cv2.max(cv2.transform(cv2.resize(picture, small, interpolation=cv2.INTER_AREA), LUMA), 0)
+        for picture in (swapped, target)
+    ]
+    soft, soft_t = (cv2.log(cv2.GaussianBlur(luma, (0, 0), len(luma) * LIGHT_SIGMA) + LEAST) for luma in lumas)
+    ratio = soft_t - soft
+    level = np.float32(0)
+    for reach in (np.inf, APART[0]):  # what is far off says little of how light the forehead is as a whole
+        off = (ratio - level).clip(-reach, reach) * plain.forehead
+        level += np.float32(float(off.sum()) / max(1.0, float(plain.forehead.sum())))
+    factor = cv2.exp(((ratio - level) * plain.forehead + ratio * plain.around).clip(-MOST, MOST))
+    lit = cv2.multiply(swapped, cv2.merge([_enlarged(factor, swapped)] * 3))
+    fine, fine_t = (cv2.log(luma + LEAST) for luma in lumas)
+    inside = level * (1 - plain.around)
+    useless = _useless(fine_t - fine - inside, cv2.min(plain.forehead + plain.around, 1))
+    if not useless.any():
+        return np.asarray(lit, np.float32)
+    own = target * _enlarged(cv2.exp(-inside), swapped)[..., None]
+    return np.asarray(lit + (own - lit) * _enlarged(useless, swapped)[..., None], np.float32)
+
+
+def _useless(apart: Array, plain: Array) -> Array:
+    """Where, in the ``plain`` parts, the result is too far ``apart`` in light, and a little around it; 0..1."""
+    side = len(apart)
+    wrong = cv2.dilate(_ramp(np.abs(apart) * plain, *APART), np.ones((2 * round(side / 32) + 1,) * 2))
+    return np.asarray(cv2.GaussianBlur(wrong, (0, 0), side * LIGHT_SIGMA) * plain, np.float32)
+
+
+def _enlarged(small: Array, picture: Array) -> Array:
+    return np.asarray(cv2.resize(small, picture.shape[1::-1], interpolation=cv2.INTER_LINEAR), np.float32)
 
 
 def _ramp(x: Array, low: float, high: float) -> Array:

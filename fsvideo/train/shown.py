@@ -6,6 +6,8 @@ please no recogniser, and what could be learned about them is spent on what is s
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -14,6 +16,8 @@ from torch import Tensor
 from fsvideo.faces.align import FEATURE_POINTS, OUTLINE
 from fsvideo.faces.mask import outline
 from fsvideo.faces.tone import (
+    APART,
+    BROW_SIGMA,
     FROM_CC,
     LEAST,
     LIGHT_SIGMA,
@@ -41,47 +45,88 @@ def laid(y: Tensor, target: Tensor, points: Tensor, seen: Tensor) -> Tensor:
     masks = np.stack([outline(one, size, feather) for one in outlines])[:, None]
     parts = [plain_parts(one, inner, size) for one, inner in zip(outlines, features, strict=True)]
     with_face = seen[:, None, None, None]
-    around, bare, forehead = (
-        torch.where(with_face, torch.from_numpy(np.stack(each)[:, None]).to(y), 0.0)
-        for each in zip(*((p.around, p.bare, p.forehead) for p in parts), strict=True)
+    maps = Maps(
+        *(
+            torch.where(with_face, torch.from_numpy(np.stack(each)[:, None]).to(y), 0.0)
+            for each in zip(*((p.around, p.bare, p.forehead, p.brows) for p in parts), strict=True)
+        )
     )
     mask = torch.where(with_face, torch.from_numpy(masks).to(y), 1.0)
-    return torch.lerp(target, tinted(lit(y, target, forehead, around), target, bare), mask)
+    return torch.lerp(target, tinted(lit(y, target, maps), target, maps), mask)
 
 
-def lit(y: Tensor, target: Tensor, forehead: Tensor, around: Tensor) -> Tensor:
-    """``fsvideo.faces.tone.match_light`` for batches; ``forehead`` and ``around`` (N, 1, S / 4, S / 4)."""
-    luma = y.new_tensor(LUMA)
-    logs = []
-    for x in (y, target):
-        small = torch.einsum("ck,nkhw->nchw", luma, F.avg_pool2d(x.float(), SHRINK) * 127.5 + 127.5)
-        logs.append((_blurred(small, small.shape[-1] * LIGHT_SIGMA).clamp(min=0) + LEAST).log())
-    ratio, total = logs[1] - logs[0], forehead.sum((1, 2, 3), keepdim=True)
-    mean = (ratio * forehead).sum((1, 2, 3), keepdim=True) / total.clamp(min=1)
-    factor = ((ratio - mean) * forehead + ratio * around).clamp(-MOST, MOST).exp()
-    return (y + 1) * F.interpolate(factor, size=y.shape[2:], mode="bilinear") - 1
+class Maps(NamedTuple):
+    """``fsvideo.faces.tone.Plain`` for batches: (N, 1, S / 4, S / 4) each."""
+
+    around: Tensor
+    bare: Tensor
+    forehead: Tensor
+    brows: Tensor
 
 
-def tinted(y: Tensor, target: Tensor, bare: Tensor | None = None) -> Tensor:
-    """``fsvideo.faces.tone.match_tint`` for batches (N, 3, S, S) in [-1, 1]; ``bare`` (N, 1, S / 4, S / 4)."""
-    coloured = _tinted(y, target, TINT_SIGMA, None)
-    return coloured if bare is None else _tinted(coloured, target, SKIN_SIGMA, bare)
+def lit(y: Tensor, target: Tensor, maps: Maps) -> Tensor:
+    """``fsvideo.faces.tone.match_light`` for batches."""
+    around, forehead = maps.around, maps.forehead
+    weights = y.new_tensor(LUMA)
+    lumas = [
+        torch.einsum("ck,nkhw->nchw", weights, F.avg_pool2d(x.float(), SHRINK) * 127.5 + 127.5).clamp(min=0)
+        for x in (y, target)
+    ]
+    side = lumas[0].shape[-1]
+    soft, soft_t = ((_blurred(luma, side * LIGHT_SIGMA) + LEAST).log() for luma in lumas)
+    ratio, total = soft_t - soft, forehead.sum((1, 2, 3), keepdim=True)
+    level = torch.zeros_like(total)
+    for reach in (torch.inf, APART[0]):
+        off = (ratio - level).clamp(-reach, reach) * forehead
+        level = level + off.sum((1, 2, 3), keepdim=True) / total.clamp(min=1)
+    factor = ((ratio - level) * forehead + ratio * around).clamp(-MOST, MOST).exp()
+    shown = (y + 1) * _enlarged(factor, y)
+    inside = level * (1 - around)
+    with torch.no_grad():  # not to be learned: how to be found useless
+        apart = (lumas[1] + LEAST).log() - (lumas[0] + LEAST).log() - inside
+        useless = _useless(apart, (forehead + around).clamp(max=1))
+    own = (target + 1) * _enlarged((-inside).exp(), y)
+    return torch.lerp(shown, own, _enlarged(useless, y)) - 1
 
 
-def _tinted(y: Tensor, target: Tensor, sigma: float, where: Tensor | None) -> Tensor:
-    (luma, chroma), (luma_t, chroma_t) = _parts(y, sigma), _parts(target, sigma)
+def _useless(apart: Tensor, plain: Tensor) -> Tensor:
+    side = apart.shape[-1]
+    reach = round(side / 32)
+    t = ((apart.abs() * plain - APART[0]) / (APART[1] - APART[0])).clamp(0, 1)
+    wrong = F.max_pool2d(t * t * (3 - 2 * t), 2 * reach + 1, 1, reach)
+    return _blurred(wrong, side * LIGHT_SIGMA) * plain
+
+
+def tinted(y: Tensor, target: Tensor, maps: Maps | None = None) -> Tensor:
+    """``fsvideo.faces.tone.match_tint`` for batches (N, 3, S, S) in [-1, 1]."""
+    if maps is None:
+        return _tinted(y, target, TINT_SIGMA, None, None)
+    coloured = _tinted(y, target, TINT_SIGMA, None, maps.brows)
+    return _tinted(coloured, target, SKIN_SIGMA, torch.maximum(maps.bare, maps.brows), maps.brows)
+
+
+def _tinted(y: Tensor, target: Tensor, sigma: float, where: Tensor | None, brows: Tensor | None) -> Tensor:
+    whole, whole_t = _ycc(y), _ycc(target)
+    if brows is not None:
+        skin, wide = 1 - brows, brows.shape[-1] * BROW_SIGMA
+        around = _blurred(whole_t * skin, wide) / _blurred(skin, wide).clamp(min=1e-3)
+        whole_t = torch.lerp(whole_t, around, brows)
+    soft, soft_t = (_blurred(x, x.shape[-1] * sigma) for x in (whole, whole_t))
+    luma, chroma, luma_t, chroma_t = soft[:, :1], soft[:, 1:], soft_t[:, :1], soft_t[:, 1:]
     wanted = chroma_t * ((luma + LEAST) / (luma_t + LEAST)).clamp(max=1)
     change = torch.einsum("ck,nkhw->nchw", y.new_tensor(FROM_CC), (wanted - chroma).clamp(-STAIN, STAIN))
     change = change if where is None else change * where
-    return y + F.interpolate(change, size=y.shape[2:], mode="bilinear") / 127.5
+    return y + _enlarged(change, y) / 127.5
 
 
-def _parts(x: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
-    """Blurred luma (N, 1, s, s) and colour differences (N, 2, s, s) in levels."""
+def _ycc(x: Tensor) -> Tensor:
+    """Luma and colour differences (N, 3, s, s) in levels."""
     small = F.avg_pool2d(x.float(), SHRINK) * 127.5 + 127.5
-    ycc = torch.einsum("ck,nkhw->nchw", x.new_tensor(TO_YCC), small)
-    soft = _blurred(ycc, small.shape[-1] * sigma)
-    return soft[:, :1], soft[:, 1:]
+    return torch.einsum("ck,nkhw->nchw", x.new_tensor(TO_YCC), small)
+
+
+def _enlarged(small: Tensor, picture: Tensor) -> Tensor:
+    return F.interpolate(small, size=picture.shape[2:], mode="bilinear")
 
 
 def _blurred(x: Tensor, sigma: float) -> Tensor:
