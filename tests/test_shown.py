@@ -97,6 +97,14 @@ def test_the_result_lies_in_the_mask_of_a_swap_and_the_target_around_it() -> Non
     torch.testing.assert_close(shown[2], tinted(made, target)[2])
 
 
+def test_half_precision_around_it_changes_nothing() -> None:
+    side, points, seen = 64, oval(0.25)[None], torch.tensor([True])
+    made, target = tensor(picture(0, side)), tensor(picture(1, side))
+    with torch.autocast("cpu", torch.bfloat16):
+        shown = laid(made, target, points, seen)
+    assert torch.equal(shown, laid(made, target, points, seen))
+
+
 def test_gradients_reach_the_result_where_it_is_seen_alone() -> None:
     side = 64
     made = tensor(picture(0, side)).requires_grad_()

@@ -47,12 +47,14 @@ def laid(y: Tensor, target: Tensor, points: Tensor, seen: Tensor) -> Tensor:
     with_face = seen[:, None, None, None]
     maps = Maps(
         *(
-            torch.where(with_face, torch.from_numpy(np.stack(each)[:, None]).to(y), 0.0)
+            torch.where(with_face, torch.from_numpy(np.stack(each)[:, None]).to(y.device), 0.0)
             for each in zip(*((p.around, p.bare, p.forehead, p.brows) for p in parts), strict=True)
         )
     )
-    mask = torch.where(with_face, torch.from_numpy(masks).to(y), 1.0)
-    return torch.lerp(target, tinted(lit(y, target, maps), target, maps), mask)
+    mask = torch.where(with_face, torch.from_numpy(masks).to(y.device), 1.0)
+    with torch.autocast(y.device.type, enabled=False):  # half precision would count single levels
+        y, target = y.float(), target.float()
+        return torch.lerp(target, tinted(lit(y, target, maps), target, maps), mask)
 
 
 class Maps(NamedTuple):
