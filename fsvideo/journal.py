@@ -43,15 +43,15 @@ class Work:
 
     def __init__(self, output: Path, key: Record, resume: bool, again: bool, note: Callable[[str], None]) -> None:
         self.folder, self._output = folder_of(output), output
-        key = json.loads(json.dumps(key))  # as it will be read
+        self.key: Record = json.loads(json.dumps(key))  # as it will be read
         self._parts: dict[str, Record] = {}
         self._whole: list[int] = []
         with _told(self.folder, self._output):
             self._lock = _lock(self.folder, output)
         try:
             with _told(self.folder, self._output):
-                self._take_over(key, resume, again, note)
-                self._begin(key)
+                self._take_over(self.key, resume, again, note)
+                self._begin(self.key)
         except BaseException:
             if not any("part" in line for line in _read(self.folder / "journal.jsonl")):
                 _remove(self.folder, self._lock)  # broken off before it held anything

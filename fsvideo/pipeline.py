@@ -146,7 +146,8 @@ def _swap(
         result.seconds = time.monotonic() - began
         if log is not None:
             rows = log.frames + (parts.rows(work, found) if work is not None else [])
-            report.write(options, result, swapper, recipe(options, swapper), rows, ui)
+            made_by = work.key if work is not None else recipe(options, swapper)
+            report.write(options, result, swapper, made_by, rows, ui)
         if options.compare is not None:
             _reel(options, options.compare, settings, seal, info, found, ui)
     elif jobs:
