@@ -23,6 +23,7 @@ TO_YCC = np.array([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.
 FROM_CC = np.array([[0, 1.402], [-0.344136, -0.714136], [1.772, 0]], np.float32)  # Cb, Cr -> RGB, luma unchanged
 LUMA = TO_YCC[:1]
 BROW_SIGMA = 1 / 16  # of the crop's side: from how far around a brow the skin's hue below it is guessed
+BARED = (0.05, 0.25)  # logarithm of brightness by which a result is lighter than a brow: then skin lies there
 APART = (0.25, 0.5)  # logarithm of brightness: how far off the result may be, and from where on it is no use
 # Parts of the face's width from where on skin begins to be mended, and from where it is wholly:
 _ABOVE = (0.0, 0.07)  # above the line through the eyes
@@ -96,7 +97,8 @@ def _tinted(swapped: Array, target: Array, sigma: float, where: Array | None, br
         for picture in (swapped, target)
     )
     if brows is not None:
-        whole_t = _without(np.asarray(whole_t, np.float32), brows)
+        lighter = cv2.log((cv2.max(whole[..., 0], 0) + LEAST) / (cv2.max(whole_t[..., 0], 0) + LEAST))
+        whole_t = _without(np.asarray(whole_t, np.float32), brows * _ramp(lighter, *BARED))
     soft, soft_t = (cv2.GaussianBlur(picture, (0, 0), small * sigma) for picture in (whole, whole_t))
     luma, chroma, luma_t, chroma_t = soft[..., :1], soft[..., 1:], soft_t[..., :1], soft_t[..., 1:]
     # As saturated as the target at this brightness: a dark brow on light skin has less of the skin's colour.

@@ -17,6 +17,7 @@ from fsvideo.faces.align import FEATURE_POINTS, OUTLINE
 from fsvideo.faces.mask import outline
 from fsvideo.faces.tone import (
     APART,
+    BARED,
     BROW_SIGMA,
     FROM_CC,
     LEAST,
@@ -94,8 +95,7 @@ def lit(y: Tensor, target: Tensor, maps: Maps) -> Tensor:
 def _useless(apart: Tensor, plain: Tensor) -> Tensor:
     side = apart.shape[-1]
     reach = round(side / 32)
-    t = ((apart.abs() * plain - APART[0]) / (APART[1] - APART[0])).clamp(0, 1)
-    wrong = F.max_pool2d(t * t * (3 - 2 * t), 2 * reach + 1, 1, reach)
+    wrong = F.max_pool2d(_ramp(apart.abs() * plain, *APART), 2 * reach + 1, 1, reach)
     return _blurred(wrong, side * LIGHT_SIGMA) * plain
 
 
@@ -110,6 +110,8 @@ def tinted(y: Tensor, target: Tensor, maps: Maps | None = None) -> Tensor:
 def _tinted(y: Tensor, target: Tensor, sigma: float, where: Tensor | None, brows: Tensor | None) -> Tensor:
     whole, whole_t = _ycc(y), _ycc(target)
     if brows is not None:
+        lighter = ((whole[:, :1].clamp(min=0) + LEAST) / (whole_t[:, :1].clamp(min=0) + LEAST)).log()
+        brows = brows * _ramp(lighter, *BARED)
         skin, wide = 1 - brows, brows.shape[-1] * BROW_SIGMA
         around = _blurred(whole_t * skin, wide) / _blurred(skin, wide).clamp(min=1e-3)
         whole_t = torch.lerp(whole_t, around, brows)
@@ -119,6 +121,11 @@ def _tinted(y: Tensor, target: Tensor, sigma: float, where: Tensor | None, brows
     change = torch.einsum("ck,nkhw->nchw", y.new_tensor(FROM_CC), (wanted - chroma).clamp(-STAIN, STAIN))
     change = change if where is None else change * where
     return y + _enlarged(change, y) / 127.5
+
+
+def _ramp(x: Tensor, low: float, high: float) -> Tensor:
+    t = ((x - low) / (high - low)).clamp(0, 1)
+    return t * t * (3 - 2 * t)
 
 
 def _ycc(x: Tensor) -> Tensor:
