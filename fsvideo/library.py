@@ -13,6 +13,7 @@ import numpy as np
 from fsvideo import pipeline
 from fsvideo.networks import load_finder, pick_device
 from fsvideo.options import Backend, Device, Look, Part, Region, SwapOptions, SwapResult
+from fsvideo.outputs import default_output
 from fsvideo.stream import Stage, Stream, frame_of, of_rgb, rgb_of
 from fsvideo.swapper import Swapper
 from fsvideo.swapper import load_swapper as _load
@@ -118,7 +119,7 @@ def swap(
         result = fsvideo.swap("face.jpg", "clip.mp4", "out.mp4", faces="all", end=10.0)
         print(result.swapped_faces, result.output)
     """
-    place = Path(output) if output is not None else pipeline.default_output(Path(input))
+    place = Path(output) if output is not None else default_output(Path(input))
     settings = _settings(source, Path(input), place, options)
     device = pick_device(settings.device)
     ui = _Told(progress)

@@ -12,7 +12,7 @@ from test_media_color import info_of, random_frame
 
 from fsvideo.casting import Cast, Role
 from fsvideo.options import Footage, Look, SwapOptions
-from fsvideo.pipeline import plan
+from fsvideo.planning import plan
 from fsvideo.render import Job, Painter, cut_faces
 from fsvideo.swapper import unchanged
 from fsvideo.types import Array, Identity, Track

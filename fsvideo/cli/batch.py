@@ -45,7 +45,8 @@ def run_jobs(jobs: list[SwapOptions], listed: bool, dry_run: bool, as_json: bool
 
     from fsvideo import heap
     from fsvideo.networks import pick_device
-    from fsvideo.pipeline import check_input, finished_before
+    from fsvideo.outputs import finished_before
+    from fsvideo.pipeline import check_input
     from fsvideo.pipeline import swap as run
     from fsvideo.summary import as_dict, found_rows, made_rows
     from fsvideo.swapper import load_swapper

@@ -89,7 +89,7 @@ def read_jobs(path: Path, base: SwapOptions) -> list[SwapOptions]:
 
 def _job(cells: dict[str, str], folder: Path, base: SwapOptions) -> SwapOptions:
     """One line. Raises ValueError with what is wrong."""
-    from fsvideo.pipeline import default_output
+    from fsvideo.outputs import default_output
 
     for name in _NEEDED:
         if not cells[name]:
@@ -121,7 +121,7 @@ def jobs_of(
     sources: tuple[Path, ...], inputs: tuple[Path, ...], output: Path | None, terminal: Terminal, **rest: Any
 ) -> list[SwapOptions]:
     """A job for every input, and where its output goes."""
-    from fsvideo.pipeline import default_output
+    from fsvideo.outputs import default_output
 
     paths = [path for one in inputs for path in inputs_in(one)]
     many = len(paths) > 1 or paths[0] != inputs[0]

@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from fsvideo import likeness, pipeline, report
+from fsvideo import likeness, report, survey
 from fsvideo.casting import Cast, Role
 from fsvideo.console import Silent
 from fsvideo.evaluate import measures
@@ -21,6 +21,8 @@ from fsvideo.faces.flicker import flicker, flow_back
 from fsvideo.media import read
 from fsvideo.media.view import upright
 from fsvideo.options import Footage, SwapOptions
+from fsvideo.pipeline import render
+from fsvideo.planning import plan
 from fsvideo.render import FrameTask
 from fsvideo.survey import decode
 from fsvideo.swapper import Swapper
@@ -66,7 +68,7 @@ def evaluate_clip(
     info = read.probe(path)
     end = frames / float(info.rate) if frames and info.rate is not None and info.kind == "video" else None
     options = SwapOptions((), path, path, end=end)
-    footage = pipeline.survey(info, tools.finder, swappers[0], options, ui)
+    footage = survey.look(info, tools.finder, swappers[0], options, ui).footage
     seen = [_pass(info, footage, portrait, s, tools, options, ui) for s in swappers] if footage.tracks else []
     about = [f"{len(footage.times)} frames, {len(footage.cuts)} cuts; one person of {_people(footage)} swapped."]
     if not footage.tracks:
@@ -90,7 +92,7 @@ def _pass(
 ) -> _Seen:
     cast = Cast((Role("", identify(swapper, portrait), "largest"),))
     source = tools.judge(portrait.image, portrait.face.points)
-    jobs = pipeline.plan(footage, cast, info, options)
+    jobs = plan(footage, cast, info, options)
     jobs = likeness.corrected(
         jobs, lambda at: (f for f in decode(info, options, Silent()) if f.index in at), info, swapper, options
     )
@@ -98,7 +100,7 @@ def _pass(
     seen = _Seen(Column(swapper.name))
     before: _Look | None = None
     ui.stage(swapper.name[:40], len(footage.times))
-    with closing(pipeline.render(info, jobs, swapper, options, ui)) as frames:
+    with closing(render(info, jobs, swapper, options, ui)) as frames:
         for task, frame in frames:
             ui.advance()
             if not task.faces:

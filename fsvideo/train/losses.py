@@ -23,8 +23,8 @@ def hinge_generator(fake: Sequence[Tensor]) -> Tensor:
 def identity(z_y: Tensor, z_source: Tensor, enough: float = 1.0) -> Tensor:
     """1 - cos(z_id(y_hat), z_id(source)), mean over the batch; both (N, D).
 
-    With ``enough`` below 1 it is max(0, enough - cos). Two photos of one person reach a cosine of 0.6 to 0.7: what a
-    generator gains beyond that is a pattern that pleases the recogniser, not a likeness.
+    With ``enough`` below 1 it is max(0, enough - cos). Two photos of one person reach a cosine of 0.6 to 0.7: by itself
+    a generator gains patterns beyond that which please the recogniser, not a likeness.
     """
     return F.relu(enough - F.cosine_similarity(z_y, z_source, dim=1)).mean()
 
