@@ -153,10 +153,7 @@ def match_light(swapped: Array, target: Array, plain: Plain) -> Array:
     ]
     soft, soft_t = (cv2.log(cv2.GaussianBlur(luma, (0, 0), len(luma) * LIGHT_SIGMA) + LEAST) for luma in lumas)
     ratio = soft_t - soft
-    level = np.float32(0)
-    for reach in (np.inf, APART[0]):  # what is far off says little of how light the forehead is as a whole
-        off = (ratio - level).clip(-reach, reach) * plain.forehead
-        level += np.float32(float(off.sum()) / max(1.0, float(plain.forehead.sum())))
+    level = _level(ratio, plain.forehead)
     factor = cv2.exp(((ratio - level) * plain.forehead + ratio * plain.around).clip(-MOST, MOST))
     lit = cv2.multiply(swapped, cv2.merge([_enlarged(factor, swapped)] * 3))
     fine, fine_t = (cv2.log(luma + LEAST) for luma in lumas)
@@ -166,6 +163,15 @@ def match_light(swapped: Array, target: Array, plain: Plain) -> Array:
         return np.asarray(lit, np.float32)
     own = target * _enlarged(cv2.exp(-inside), swapped)[..., None]
     return np.asarray(lit + (own - lit) * _enlarged(useless, swapped)[..., None], np.float32)
+
+
+def _level(ratio: Array, forehead: Array) -> np.float32:
+    """The mean of ``ratio`` over the forehead, in which what is far off counts less: a stain says nothing of it."""
+    level = np.float32(0)
+    for reach in (np.inf, APART[0]):
+        off = (ratio - level).clip(-reach, reach) * forehead
+        level += np.float32(float(off.sum()) / max(1.0, float(forehead.sum())))
+    return level
 
 
 def _useless(apart: Array, plain: Array) -> Array:

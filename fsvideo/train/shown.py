@@ -77,11 +77,8 @@ def lit(y: Tensor, target: Tensor, maps: Maps) -> Tensor:
     ]
     side = lumas[0].shape[-1]
     soft, soft_t = ((_blurred(luma, side * LIGHT_SIGMA) + LEAST).log() for luma in lumas)
-    ratio, total = soft_t - soft, forehead.sum((1, 2, 3), keepdim=True)
-    level = torch.zeros_like(total)
-    for reach in (torch.inf, APART[0]):
-        off = (ratio - level).clamp(-reach, reach) * forehead
-        level = level + off.sum((1, 2, 3), keepdim=True) / total.clamp(min=1)
+    ratio = soft_t - soft
+    level = _level(ratio, forehead)
     factor = ((ratio - level) * forehead + ratio * around).clamp(-MOST, MOST).exp()
     shown = (y + 1) * _enlarged(factor, y)
     inside = level * (1 - around)
@@ -90,6 +87,15 @@ def lit(y: Tensor, target: Tensor, maps: Maps) -> Tensor:
         useless = _useless(apart, (forehead + around).clamp(max=1))
     own = (target + 1) * _enlarged((-inside).exp(), y)
     return torch.lerp(shown, own, _enlarged(useless, y)) - 1
+
+
+def _level(ratio: Tensor, forehead: Tensor) -> Tensor:
+    total = forehead.sum((1, 2, 3), keepdim=True)
+    level = torch.zeros_like(total)
+    for reach in (torch.inf, APART[0]):
+        off = (ratio - level).clamp(-reach, reach) * forehead
+        level = level + off.sum((1, 2, 3), keepdim=True) / total.clamp(min=1)
+    return level
 
 
 def _useless(apart: Tensor, plain: Tensor) -> Tensor:
