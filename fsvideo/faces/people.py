@@ -32,16 +32,20 @@ class Sample:
 
 def quality(face: Face) -> float:
     """How much the embedding of this face is to be trusted, 0..1."""
-    yaw, pitch = face.pose[:2] / (35, 30)
-    side = float(np.sqrt(np.prod(face.box[2:] - face.box[:2])))
-    return max(0.01, face.score * min(1.0, side / 80) * float(np.exp(-(yaw**2) - pitch**2)))
+    side = np.sqrt(np.prod(face.box[2:] - face.box[:2]))
+    return max(0.01, float(_clear(np.float32(face.score), side, face.pose)))
 
 
 def clearness(track: Track) -> Array:
-    """(T,) how clearly each frame of a track shows who it is, 0..1: large, frontal, surely a face; 0 where not seen."""
-    yaw, pitch = track.pose[:, 0] / 30, track.pose[:, 1] / 30
-    large = np.minimum(1, np.ptp(track.outline, axis=1).min(1) / 120)
-    return np.asarray(track.score * large * np.exp(-(yaw**2) - pitch**2), np.float32)
+    """(T,) how clearly each frame of a track shows who it is, 0..1; 0 where not seen."""
+    sides = np.sqrt(np.prod(np.ptp(track.outline, axis=1), axis=1))
+    return np.asarray(_clear(track.score, sides, track.pose), np.float32)
+
+
+def _clear(score: Array | np.float32, side: Array, pose: Array) -> Array:
+    """Clear is: surely a face, large (``side``, pixels) and frontal (``pose``: yaw and pitch, degrees, first)."""
+    yaw, pitch = pose[..., 0] / 30, pose[..., 1] / 30
+    return np.asarray(score * np.minimum(1, side / 120) * np.exp(-(yaw**2) - pitch**2))
 
 
 def best(samples: Sequence[Sample]) -> list[Sample]:

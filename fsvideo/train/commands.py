@@ -23,6 +23,7 @@ from fsvideo.networks import filled, load_blendshapes, load_encoder, load_hear, 
 from fsvideo.swapper import AEISwapper, load_swapper
 from fsvideo.train import config, cut, data, hear
 from fsvideo.train.aei import AEITrainer
+from fsvideo.train.descend import autocast
 from fsvideo.train.export import export_aei, export_hear, export_judges, judges_beside
 from fsvideo.train.hear import HEARTrainer, OccludedPairs
 from fsvideo.train.loop import LOOK, train
@@ -106,12 +107,12 @@ def align_command(options: AlignOptions, ui: Ui) -> AlignResult:
 
 
 def _embed(folder: Path, encoder: IdentityEncoder, name: str, count: int, device: torch.device, ui: Ui) -> None:
-    """Write what ``encoder`` says of every crop of a folder."""
+    """Write what ``encoder`` says of every crop of a folder, in the precision that training asks it in."""
     encoder.to(device)
 
     def encode(crops: Image) -> Array:
-        with torch.inference_mode():
-            raw: Array = encoder.raw(to_tensor(crops, device)).cpu().numpy()
+        with torch.inference_mode(), autocast(device, "auto"):
+            raw: Array = encoder.raw(to_tensor(crops, device)).float().cpu().numpy()
         return raw
 
     ui.stage("identity", count)
