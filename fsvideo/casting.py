@@ -23,6 +23,9 @@ from fsvideo.types import Array, CropSpec, Face, FaceError, Identity, Image, Med
 _RIVAL = 0.4  # a second face this large, relative to the largest, makes a source ambiguous
 _LOOK = Look()
 _FRAMES_A_SOURCE = 12  # looked at in a source that is a clip or a folder
+# How the five points of a source are moved before it is cut for the recogniser: scale, degrees, and how far, in
+# distances between the eyes.
+_VIEWS = ((1, 0, 0), (0.88, 0, 0), (1.12, 0, 0), (1, 8, 0), (1, -8, 0), (1, 0, 0.1), (1, 0, -0.1))
 
 
 @dataclass(frozen=True)
@@ -164,12 +167,26 @@ def identify(finder: FaceFinder, swapper: Swapper, sources: Sequence[Path]) -> I
 
 
 def embed_portraits(swapper: Swapper, portraits: Sequence[Portrait]) -> Array:
-    """(2 N, D) what the faces' embeddings are, and those of their mirror images.
+    """(14 N, D) what the faces' embeddings are in the views of ``_VIEWS``, and those of their mirror images.
 
-    A recogniser's errors for the two have little in common: their mean says better who somebody is.
+    A recogniser errs a little differently in each: their mean says better who somebody is.
     """
-    crops = np.stack([crop(p.image, p.face.points, embedding_spec(swapper)).rgb for p in portraits])
-    return swapper.embed(np.concatenate([crops, crops[:, :, ::-1]]))
+    return np.concatenate([swapper.embed(_views(portrait, embedding_spec(swapper))) for portrait in portraits])
+
+
+def _views(portrait: Portrait, spec: CropSpec) -> Image:
+    """(14, S, S, 3) crops of one face that differ in size, angle and height, and their mirror images."""
+    points = portrait.face.points
+    middle = points.mean(axis=0)
+    crops = []
+    for scale, degrees, up in _VIEWS:
+        cos, sin = scale * np.cos(np.radians(degrees)), scale * np.sin(np.radians(degrees))
+        turn = np.array([(cos, sin), (-sin, cos)])  # of points as rows
+        raised = (0, up * np.linalg.norm(points[1] - points[0]))
+        seen = ((points - middle) @ turn + middle + raised).astype(np.float32)
+        crops.append(crop(portrait.image, seen, spec).rgb)
+    views = np.stack(crops)
+    return np.concatenate([views, views[:, :, ::-1]])
 
 
 def embedding_spec(swapper: Swapper) -> CropSpec:
