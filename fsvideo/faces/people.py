@@ -33,7 +33,7 @@ class Sample:
 def quality(face: Face) -> float:
     """How much the embedding of this face is to be trusted, 0..1."""
     side = np.sqrt(np.prod(face.box[2:] - face.box[:2]))
-    return max(0.01, float(_clear(np.float32(face.score), side, face.pose)))
+    return max(0.01, float(_clear(face.score, side, face.pose)))
 
 
 def clearness(track: Track) -> Array:
@@ -42,7 +42,7 @@ def clearness(track: Track) -> Array:
     return np.asarray(_clear(track.score, sides, track.pose), np.float32)
 
 
-def _clear(score: Array | np.float32, side: Array, pose: Array) -> Array:
+def _clear(score: Array | float, side: Array, pose: Array) -> Array:
     """Clear is: surely a face, large (``side``, pixels) and frontal (``pose``: yaw and pitch, degrees, first)."""
     yaw, pitch = pose[..., 0] / 30, pose[..., 1] / 30
     return np.asarray(score * np.minimum(1, side / 120) * np.exp(-(yaw**2) - pitch**2))
