@@ -49,7 +49,7 @@ def laid(y: Tensor, target: Tensor, points: Tensor, seen: Tensor) -> Tensor:
     maps = Maps(
         *(
             torch.where(with_face, torch.from_numpy(np.stack(each)[:, None]).to(y.device), 0.0)
-            for each in zip(*((p.around, p.bare, p.forehead, p.temples, p.brows) for p in parts), strict=True)
+            for each in zip(*((p.around, p.bare, p.forehead, p.brows) for p in parts), strict=True)
         )
     )
     mask = torch.where(with_face, torch.from_numpy(masks).to(y.device), 1.0)
@@ -64,7 +64,6 @@ class Maps(NamedTuple):
     around: Tensor
     bare: Tensor
     forehead: Tensor
-    temples: Tensor
     brows: Tensor
 
 
@@ -85,7 +84,7 @@ def lit(y: Tensor, target: Tensor, maps: Maps) -> Tensor:
     inside = level * (1 - around)
     with torch.no_grad():  # not to be learned: how to be found useless
         apart = (lumas[1] + LEAST).log() - (lumas[0] + LEAST).log() - inside
-        useless = _useless(apart, torch.maximum((forehead + around).clamp(max=1), maps.temples))
+        useless = _useless(apart, (forehead + around).clamp(max=1))
     own = (target + 1) * _enlarged((-inside).exp(), y)
     return torch.lerp(shown, own, _enlarged(useless, y)) - 1
 
