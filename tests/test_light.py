@@ -115,8 +115,20 @@ def test_hair_painted_on_a_temple_leaves_no_trace_and_light_stays() -> None:
     inside = np.s_[54:70, 87:103]
     before, left = np.abs(painted - fair)[inside], np.abs(mended - fair)[inside]
     assert left.mean() < 0.06 * before.mean() and left.max() < 0.15 * before.max() and before.mean() > 80
-    features = full(plain.forehead + plain.around) == 0
+    features = full(cv2.max(plain.forehead + plain.around, plain.temples)) == 0
     np.testing.assert_allclose(mended[features], match_light(fair, face(), plain)[features], rtol=0.03)
+
+
+@pytest.mark.parametrize("angle", [0.0, 30.0, -100.0])
+def test_the_shade_of_glasses_beside_an_eye_goes(angle: float) -> None:
+    outline, features = head(angle)
+    turn = cv2.getRotationMatrix2D((128.0, 128.0), angle, 1.0)
+    for x, y in ((70, 112), (186, 112), (72, 126), (184, 126)):
+        column, row = (round(float(v)) for v in turn @ np.array([x, y, 1]))
+        shaded = np.asarray(face() * (1 - 0.6 * spot(column, row)), np.float32)
+        mended = match_light(shaded, face(), plain_parts(outline, features, SIDE))
+        middle = np.s_[row - 3 : row + 4, column - 3 : column + 4]
+        assert np.abs(mended - face())[middle].mean() < 0.1 * np.abs(shaded - face())[middle].mean()
 
 
 @pytest.mark.parametrize(("x", "y"), [(98, 92), (128, 150), (128, 195), (78, 188)])
@@ -132,10 +144,10 @@ def test_how_light_skin_is_stays_and_so_does_everything_that_is_not_plain() -> N
     inside = within(plain.around == 0)
     fair = face() * 1.2
     np.testing.assert_allclose(match_light(fair, face(), plain)[inside], fair[inside], rtol=0.01)
-    nowhere = Plain(*[np.zeros_like(plain.bare)] * 4)
+    nowhere = Plain(*[np.zeros_like(plain.bare)] * 5)
     assert np.array_equal(match_light(face(), face() * 0.5, nowhere), face())
     assert np.array_equal(match_light(face(), face(), plain), face())
-    away = full(plain.forehead + plain.around) == 0
+    away = full(cv2.max(plain.forehead + plain.around, plain.temples)) == 0
     other = match_light(face(), face() * (1 - 0.5 * spot(110, 55)), plain)
     np.testing.assert_allclose(other[away], face()[away], rtol=0.12)
 

@@ -55,7 +55,12 @@ def pixels(points: Tensor, which: Sequence[int], side: int) -> Array:
 
 
 def maps_of(plain: Plain) -> Maps:
-    return Maps(*(torch.from_numpy(m)[None, None] for m in (plain.around, plain.bare, plain.forehead, plain.brows)))
+    return Maps(
+        *(
+            torch.from_numpy(m)[None, None]
+            for m in (plain.around, plain.bare, plain.forehead, plain.temples, plain.brows)
+        )
+    )
 
 
 @pytest.mark.parametrize("side", [64, 256])

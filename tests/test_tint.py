@@ -61,7 +61,7 @@ def test_small_stains_go_on_skin_alone() -> None:
     left = {}
     everywhere, nowhere = np.ones((32, 32), np.float32), np.zeros((32, 32), np.float32)
     for name, skin in (("skin", everywhere), ("lips", nowhere)):
-        mended = match_tint(spotted, face(), Plain(nowhere, skin, nowhere, nowhere))
+        mended = match_tint(spotted, face(), Plain(nowhere, skin, nowhere, nowhere, nowhere))
         left[name] = float(np.abs(mended - face())[57:64, 57:64].mean())
     assert left["skin"] < 0.5 * left["lips"]
 
@@ -74,6 +74,6 @@ def test_skin_where_the_target_has_grey_brows_is_not_grey() -> None:
     small[9:14, 6:24] = 1
     off = []
     for brows in (nowhere, small):
-        mended = match_tint(face(), target, Plain(nowhere, nowhere, nowhere, brows))[43:49, 40:80].mean((0, 1))
+        mended = match_tint(face(), target, Plain(nowhere, nowhere, nowhere, nowhere, brows))[43:49, 40:80].mean((0, 1))
         off.append(float(np.abs(mended / mended.sum() - SKIN / SKIN.sum()).max()))
     assert off[1] < 0.01 < 0.05 < off[0]

@@ -25,10 +25,13 @@ LUMA = TO_YCC[:1]
 BROW_SIGMA = 1 / 16  # of the crop's side: from how far around a brow the skin's hue below it is guessed
 BARED = (0.05, 0.25)  # logarithm of brightness by which a result is lighter than a brow: then skin lies there
 APART = (0.25, 0.5)  # logarithm of brightness: how far off the result may be, and from where on it is no use
+SHADED = (0.5, 0.8)  # the same on a temple that is darker than the target's: more than the shade of a cheekbone
 # Parts of the face's width from where on skin begins to be mended, and from where it is wholly:
 _ABOVE = (0.0, 0.07)  # above the line through the eyes
 _AWAY = (0.03, 0.10)  # away from a brow
 _BARE = (0.01, 0.04)  # away from lips, eyes and brows
+_BESIDE = (-0.10, 0.04)  # beside the outer corner of an eye
+_CHEEK = (-0.3, -0.2)  # above the line through the eyes: down to there a temple reaches
 _BROW = (0.03, 0.08)  # away from a brow: up to where its hair may lie, and from where on it does not
 _OUTSIDE = (0.0, 0.05)  # outside the face's outline
 
@@ -73,6 +76,7 @@ class Plain:
     around: Array  # outside the face's outline: hair, ears, neck and what is behind
     bare: Array  # that, and skin without lips, eyes and brows: hue says nothing there
     forehead: Array  # skin that has no shape, as cheekbones have, and no beard: nor does light
+    temples: Array  # skin beside the eyes: where hair ends and glasses have their arms
     brows: Array  # the target's: where its hue is not that of skin
 
 
@@ -135,8 +139,12 @@ def plain_parts(outline: Array, features: Array, size: int) -> Plain:
     around = _ramp(distance_from(face, small) / wide, *_OUTSIDE)
     bare = cv2.max(around, _ramp(np.min(list(away.values()), 0), *_BARE))
     forehead = _ramp(above, *_ABOVE) * _ramp(away["brows"], *_AWAY) * (1 - around)
+    along = x * across[0] + y * across[1]
+    corners = np.concatenate(parts["eyes"]) @ across
+    beside = np.maximum(corners.min() - along, along - corners.max()) / wide
+    temples = _ramp(beside, *_BESIDE) * _ramp(above, *_CHEEK) * bare * (1 - around)
     brows = (1 - _ramp(away["brows"], *_BROW)) * (1 - around)
-    return Plain(around, np.asarray(bare, np.float32), forehead, brows)
+    return Plain(around, np.asarray(bare, np.float32), forehead, np.asarray(temples, np.float32), brows)
 
 
 def match_light(swapped: Array, target: Array, plain: Plain) -> Array:
@@ -144,7 +152,8 @@ def match_light(swapped: Array, target: Array, plain: Plain) -> Array:
 
     Crops (S, S, 3) on the 0..255 scale. A recogniser is also pleased by shades on a forehead, and people see stains.
     Around the face all that stays of the result is its fine detail: so no haze lies on hair. Where the result is far
-    off in either, as where it paints the source's hair on a temple, the target is seen itself.
+    off in either, or beside the eyes, as where it paints the source's hair or the shade of its glasses on a temple, the
+    target is seen itself.
     """
     small = plain.forehead.shape[::-1]
     lumas = [
@@ -158,7 +167,7 @@ def match_light(swapped: Array, target: Array, plain: Plain) -> Array:
     lit = cv2.multiply(swapped, cv2.merge([_enlarged(factor, swapped)] * 3))
     fine, fine_t = (cv2.log(luma + LEAST) for luma in lumas)
     inside = level * (1 - plain.around)
-    useless = _useless(fine_t - fine - inside, cv2.min(plain.forehead + plain.around, 1))
+    useless = _useless(fine_t - fine - inside, cv2.min(plain.forehead + plain.around, 1), plain.temples)
     if not useless.any():
         return np.asarray(lit, np.float32)
     own = target * _enlarged(cv2.exp(-inside), swapped)[..., None]
@@ -174,11 +183,13 @@ def _level(ratio: Array, forehead: Array) -> np.float32:
     return level
 
 
-def _useless(apart: Array, plain: Array) -> Array:
-    """Where, in the ``plain`` parts, the result is too far ``apart`` in light, and a little around it; 0..1."""
+def _useless(apart: Array, plain: Array, temples: Array) -> Array:
+    """Where, in the ``plain`` parts, the result is too far ``apart`` in light or the ``temples`` are far too dark, and
+    a little around it; 0..1."""
     side = len(apart)
-    wrong = cv2.dilate(_ramp(np.abs(apart) * plain, *APART), np.ones((2 * round(side / 32) + 1,) * 2))
-    return np.asarray(cv2.GaussianBlur(wrong, (0, 0), side * LIGHT_SIGMA) * plain, np.float32)
+    stained = cv2.max(_ramp(np.abs(apart) * plain, *APART), _ramp(apart * temples, *SHADED))
+    wrong = cv2.dilate(stained, np.ones((2 * round(side / 32) + 1,) * 2))
+    return np.asarray(cv2.GaussianBlur(wrong, (0, 0), side * LIGHT_SIGMA) * cv2.max(plain, temples), np.float32)
 
 
 def _enlarged(small: Array, picture: Array) -> Array:

@@ -24,6 +24,7 @@ from fsvideo.faces.tone import (
     LIGHT_SIGMA,
     LUMA,
     MOST,
+    SHADED,
     SHRINK,
     SKIN_SIGMA,
     STAIN,
@@ -49,7 +50,7 @@ def laid(y: Tensor, target: Tensor, points: Tensor, seen: Tensor) -> Tensor:
     maps = Maps(
         *(
             torch.where(with_face, torch.from_numpy(np.stack(each)[:, None]).to(y.device), 0.0)
-            for each in zip(*((p.around, p.bare, p.forehead, p.brows) for p in parts), strict=True)
+            for each in zip(*((p.around, p.bare, p.forehead, p.temples, p.brows) for p in parts), strict=True)
         )
     )
     mask = torch.where(with_face, torch.from_numpy(masks).to(y.device), 1.0)
@@ -64,6 +65,7 @@ class Maps(NamedTuple):
     around: Tensor
     bare: Tensor
     forehead: Tensor
+    temples: Tensor
     brows: Tensor
 
 
@@ -84,7 +86,7 @@ def lit(y: Tensor, target: Tensor, maps: Maps) -> Tensor:
     inside = level * (1 - around)
     with torch.no_grad():  # not to be learned: how to be found useless
         apart = (lumas[1] + LEAST).log() - (lumas[0] + LEAST).log() - inside
-        useless = _useless(apart, (forehead + around).clamp(max=1))
+        useless = _useless(apart, (forehead + around).clamp(max=1), maps.temples)
     own = (target + 1) * _enlarged((-inside).exp(), y)
     return torch.lerp(shown, own, _enlarged(useless, y)) - 1
 
@@ -98,11 +100,12 @@ def _level(ratio: Tensor, forehead: Tensor) -> Tensor:
     return level
 
 
-def _useless(apart: Tensor, plain: Tensor) -> Tensor:
+def _useless(apart: Tensor, plain: Tensor, temples: Tensor) -> Tensor:
     side = apart.shape[-1]
     reach = round(side / 32)
-    wrong = F.max_pool2d(_ramp(apart.abs() * plain, *APART), 2 * reach + 1, 1, reach)
-    return _blurred(wrong, side * LIGHT_SIGMA) * plain
+    stained = torch.maximum(_ramp(apart.abs() * plain, *APART), _ramp(apart * temples, *SHADED))
+    wrong = F.max_pool2d(stained, 2 * reach + 1, 1, reach)
+    return _blurred(wrong, side * LIGHT_SIGMA) * torch.maximum(plain, temples)
 
 
 def tinted(y: Tensor, target: Tensor, maps: Maps | None = None) -> Tensor:
