@@ -153,9 +153,9 @@ def _encoders() -> list[Finding]:
 def _face_finder() -> Finding:
     """Load the landmarker for real: only that shows that its libraries are there."""
     try:
-        from fsvideo.faces.detect import FaceFinder
+        from fsvideo.networks import load_finder
 
-        FaceFinder(weights.read_bytes("detector"), weights.read_bytes("landmarker")).close()
+        load_finder().close()
     except (OSError, RuntimeError, ImportError, FsvideoError) as error:
         return Finding("face finder", False, str(error).splitlines()[0], "install the libraries above")
     return Finding("face finder", True, "loads")

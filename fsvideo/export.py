@@ -63,20 +63,21 @@ def export(swapper: Swapper, to: str, folder: Path, overwrite: bool, note: Calla
         else:
             write_openvino(content, main, dict(network.meta))
         engine = start(to, main, torch.get_num_threads(), exact=True)
-        off = graph.difference(network.net, network.inputs, engine, network.size, network.z_id)
+        off = graph.difference(network, engine)
         for path in files:
             os.replace(scratch / path.name, path)
     except OSError as error:
         raise WriteError(f"{folder}: cannot be written ({error.strerror})", "is there room?") from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    picture, count = f"(N, 3, {network.size}, {network.size}) in [-1, 1], RGB", 1 if swapper.refiner is None else 2
+    config = swapper.net.config
+    picture = f"(N, 3, {config.size}, {config.size}) in [-1, 1], RGB"
     return Exported(
         files,
         swapper.name,
         engine.label,
         off,
-        {network.inputs[0]: picture} | dict.fromkeys(network.inputs[1:], f"(N, {network.z_id}) of unit length"),
-        dict.fromkeys(graph.OUTPUTS[:count], picture),
+        {network.inputs[0]: picture} | dict.fromkeys(network.inputs[1:], f"(N, {config.z_id}) of unit length"),
+        dict.fromkeys(network.outputs, picture),
         network.meta,
     )

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fsvideo.faces.detect import FaceFinder
+from fsvideo.faces.yunet import Candidate
 from fsvideo.journal import Work
 from fsvideo.types import Array, Face, FsvideoError, Image
 
@@ -39,6 +40,16 @@ class Memory:
         self._old: deque[_Answer] = deque()
         self._new: list[_Answer] = []
         self._stored = 0  # parts
+
+    @property
+    def knows(self) -> bool:
+        """Whether there are answers left from before."""
+        return bool(self._old) or (not self._new and self._work.info(self._next) is not None)
+
+    @property
+    def _next(self) -> str:
+        """The name of the part after those that were stored or read."""
+        return f"{_PREFIX}{self._stored:05}"
 
     def finder(self, finder: FaceFinder) -> FaceFinder:
         """The same finder, asked only for what is not known."""
@@ -76,7 +87,7 @@ class Memory:
         rows = np.concatenate([answer.rows.ravel() for answer in self._new])
         scores = np.concatenate([answer.scores for answer in self._new])
         np.savez(file, shapes=np.array(shapes, np.int64), rows=rows, scores=scores)
-        self._work.put(f"{_PREFIX}{self._stored:05}", file.getvalue())
+        self._work.put(self._next, file.getvalue())
         self._stored += 1
         self._new = []
 
@@ -86,7 +97,7 @@ class Memory:
 
     def _recall(self) -> None:
         """Read the next stored part, if there is one."""
-        name = f"{_PREFIX}{self._stored:05}"
+        name = self._next
         if self._work.info(name) is None:
             return
         self._stored += 1
@@ -103,6 +114,7 @@ class _Finder(FaceFinder):
 
     def __init__(self, finder: FaceFinder, memory: Memory) -> None:
         self._finder, self._memory = finder, memory
+        self.detector = finder.detector
 
     def find(
         self,
@@ -111,8 +123,9 @@ class _Finder(FaceFinder):
         thorough: bool = False,
         side: int = 1280,
         known: Sequence[Face] = (),
+        candidates: Sequence[Candidate] | None = None,
     ) -> list[Face]:
-        return self._memory.faces(lambda: self._finder.find(image, min_score, thorough, side, known))
+        return self._memory.faces(lambda: self._finder.find(image, min_score, thorough, side, known, candidates))
 
     def follow(self, image: Image, face: Face) -> Face | None:
         def one() -> list[Face]:

@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from fsvideo import weights
+from fsvideo.backends.graph import Network
+from fsvideo.backends.ready import pick, ready
 from fsvideo.faces.detect import FaceFinder
+from fsvideo.faces.landmarks import Fitter
 from fsvideo.models import hear
 from fsvideo.models.expression import Blendshapes
 from fsvideo.models.identity import IDENTITY_ENCODERS, EncoderEnsemble, IdentityEncoder, SecondOpinion, ThirdOpinion
-from fsvideo.models.landmarks import FaceMesh
-from fsvideo.types import CropSpec, FsvideoError, WeightsError
+from fsvideo.models.landmarks import CHIP, CHIP_POINTS, ChipMesh, FaceMesh
+from fsvideo.types import Array, CropSpec, FsvideoError, Image, WeightsError
 
 Net = TypeVar("Net", bound=nn.Module)
 
@@ -51,7 +55,7 @@ def shipped_parts(name: str) -> list[str]:
 
 
 def load_mesh() -> FaceMesh:
-    """The shipped landmark network in PyTorch, frozen: for training."""
+    """The shipped landmark network in PyTorch, frozen."""
     mesh = FaceMesh()
     mesh.load_state_dict(weights.load("mesh", "landmarks").tensors)
     return mesh
@@ -64,11 +68,32 @@ def load_blendshapes() -> Blendshapes:
     return net
 
 
+def load_fitter() -> Fitter:
+    """What fits landmarks to followed faces, on the fastest runtime that is installed."""
+    net = ChipMesh(load_mesh()).eval()
+    network = Network(net, net.inputs, net.outputs, net.probe, "", {})
+    name = pick("auto", "cpu")
+    try:
+        run = None if name == "torch" else ready(network, name, lambda text: None, exact=True).run
+    except FsvideoError:  # as every runtime gives the same, there is nothing to say
+        run = None
+
+    def mesh(chip: Image) -> tuple[Array, float]:
+        if run is not None:
+            points, presence = run(chip[None])
+        else:
+            with torch.inference_mode():
+                points, presence = (one.numpy() for one in net(torch.from_numpy(chip[None])))
+        return points[0], float(presence[0])
+
+    return Fitter(mesh, np.array(CHIP_POINTS, np.float32), CHIP)
+
+
 def load_finder(blendshapes: bool = False) -> FaceFinder:
     """The face finder with the weights that ship. Raises FsvideoError where a system library is missing."""
     models = weights.read_bytes("detector"), weights.read_bytes("landmarker")
     try:
-        return FaceFinder(*models, blendshapes=blendshapes)
+        return FaceFinder(*models, load_fitter, blendshapes=blendshapes)
     except (OSError, ImportError) as error:  # mediapipe loads the system's EGL and GLES when it starts
         raise FsvideoError(f"the face landmarker cannot start: {error}", "fsvideo doctor says why") from error
 

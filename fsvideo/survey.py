@@ -14,7 +14,7 @@ import numpy as np
 from fsvideo import casting
 from fsvideo.console import Silent
 from fsvideo.faces.detect import FaceFinder
-from fsvideo.faces.follow import Follower, rescaled
+from fsvideo.faces.follow import Follower, Scout, Scouted, rescaled
 from fsvideo.media import read
 from fsvideo.media.seek import Marks, fingerprint, frames_from
 from fsvideo.media.view import upright
@@ -66,13 +66,15 @@ def look(
         follower = Follower(memory.finder(finder), lambda crops: memory.embed(crops, embed), spec, options.detect_size)
     factor = (1.0, 1.0)
     log = _Log(info, options.segment)
-    with closing(meter.ahead(_looks(info, options, ui, log, meter), _AHEAD)) as looks:
-        for number, (rgb, seconds) in enumerate(looks):
+    looks = _looks(info, options, ui, log, follower.scout, memory, meter)
+    with closing(meter.ahead(looks, _AHEAD)) as frames:
+        for number, (frame, seconds) in enumerate(frames):
             if memory is not None and number in log.cuts:
                 memory.store()
             with meter.stage("find"):
-                follower.update(rgb, seconds)
-            factor = (info.display_width / rgb.shape[1], info.display_height / rgb.shape[0])
+                follower.take(frame, seconds)
+            height, width = frame.image.shape[:2]
+            factor = (info.display_width / width, info.display_height / height)
             ui.advance()
     if not log.pts:
         raise MediaError(f"{info.path}: there is no frame in the part that was asked for", "check --start and --end")
@@ -132,13 +134,17 @@ class _Log:
             self.prints[frame.index] = fingerprint(frame)
 
 
-def _looks(info: MediaInfo, options: SwapOptions, ui: Ui, log: _Log, meter: Meter) -> Generator[tuple[Image, float]]:
-    """What is looked at of each frame, and its time in seconds."""
+def _looks(
+    info: MediaInfo, options: SwapOptions, ui: Ui, log: _Log, scout: Scout, memory: Memory | None, meter: Meter
+) -> Generator[tuple[Scouted, float]]:
+    """What is looked at of each frame, and its time in seconds; the detector is not asked for what memory knows."""
     for frame in meter.each("decode to find", decode(info, options, ui)):
         log.add(frame)
         with meter.stage("shrink"):
             rgb = upright(frame, info, options.detect_size).rgb
-        yield rgb, float(frame.pts * info.time_base)
+        with meter.stage("find"):
+            scouted = scout.look(rgb, ask=memory is None or not memory.knows)
+        yield scouted, float(frame.pts * info.time_base)
 
 
 def expected(info: MediaInfo, options: SwapOptions) -> int:

@@ -15,7 +15,8 @@ from torch import Tensor
 
 import fsvideo
 from fsvideo import weights
-from fsvideo.backends.ready import Network, pick, ready
+from fsvideo.backends.graph import Network
+from fsvideo.backends.ready import pick, ready
 from fsvideo.backends.runtimes import Engine
 from fsvideo.faces.align import crop, transform
 from fsvideo.faces.detect import FaceFinder
@@ -99,12 +100,11 @@ class AEISwapper:
     @property
     def network(self) -> Network:
         """What there is to export."""
-        config = self.net.config
         meta = {f"sha256 {name}": digest for name, digest in self.hashes.items()}
         meta |= {"fsvideo": fsvideo.__version__, "model": self.name, "crop": self.spec.to_json()}
         meta |= {"identity": self.encoder.name}
         about = " ".join(one.config.to_json() for one in (self.net, self.refiner) if one is not None)
-        return Network(self._chain, self._chain.inputs, config.size, config.z_id, about, meta)
+        return Network(self._chain, self._chain.inputs, self._chain.outputs, self._chain.probe, about, meta)
 
     @cached_property
     def _chain(self) -> Chain:

@@ -64,7 +64,7 @@ SHIPPED: dict[str, Shipped] = {
     "second": Shipped("identity_faceres.safetensors", "identity", "a second opinion, for training alone", "MIT"),
     "third": Shipped("identity_mobilefacenet.safetensors", "identity", "the other half of z_id", "Apache-2.0"),
     "landmarker": Shipped("face_landmarker.task", "landmarker", "478 face landmarks, expression, pose", "Apache-2.0"),
-    "mesh": Shipped("landmarks_mesh.safetensors", "landmarks", "its points with gradients, for training", "Apache-2.0"),
+    "mesh": Shipped("landmarks_mesh.safetensors", "landmarks", "its points, for faces that are followed", "Apache-2.0"),
     "expression": Shipped(
         "blendshapes.safetensors", "expression", "expression from its points with gradients, for training", "Apache-2.0"
     ),

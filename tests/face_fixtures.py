@@ -15,13 +15,10 @@ from fsvideo import weights
 from fsvideo.faces.detect import FaceFinder
 from fsvideo.faces.people import Embed
 from fsvideo.models.identity import IdentityEncoder
+from fsvideo.networks import load_finder as load_finder
 from fsvideo.types import Array, Image
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
-
-
-def load_finder() -> FaceFinder:
-    return FaceFinder(weights.read_bytes("detector"), weights.read_bytes("landmarker"))
 
 
 def load_embed() -> Embed:

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from face_fixtures import EXAMPLES, backdrop, load_finder, read_image
 
-from fsvideo.faces.detect import FaceFinder, carried, iou
+from fsvideo.faces.detect import FaceFinder, carried
 from fsvideo.faces.quiet import without_chatter, without_plots
+from fsvideo.faces.yunet import iou
 from fsvideo.types import Array, Face, Image
 
 # pictures that hold more than one face, or none
@@ -119,7 +120,7 @@ def test_the_mesh_is_carried_while_the_detector_alone_sees_the_face(
 ) -> None:
     (face,) = finder.find(portrait)
     size = face.box[2] - face.box[0]
-    monkeypatch.setattr(finder, "fit", lambda *_: None)
+    monkeypatch.setattr(finder, "fit_near", lambda *_: None)
     again = finder.follow(portrait, moved(face, np.float32([0.1, 0.1]) * size))
     assert again is not None and np.abs(again.landmarks - face.landmarks).mean() < 0.03 * size
     assert np.array_equal(again.pose, face.pose)
@@ -178,7 +179,7 @@ def test_the_terminal_stays_clean() -> None:
 
 
 def test_errors_are_not_hidden() -> None:
-    done = run_python("from fsvideo.faces.detect import FaceFinder; FaceFinder(b'no model', b'neither')")
+    done = run_python("from fsvideo.faces.detect import FaceFinder; FaceFinder(b'no model', b'neither', lambda: None)")
     assert done.returncode == 1 and "Traceback" in done.stderr and "Failed to parse onnx model" in done.stderr
 
 

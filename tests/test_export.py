@@ -237,9 +237,9 @@ def test_what_openvino_compiles_is_kept_and_where_it_does_not_load_made_again(
 ) -> None:
     exports: list[str] = []
 
-    def export(network: ready.Network, backend: str, note: Callable[[str], None]) -> bytes:
+    def export(network: graph.Network, backend: str, note: Callable[[str], None]) -> bytes:
         exports.append(backend)
-        return graph.make(network.net, network.inputs, network.size, network.z_id, network.meta)
+        return graph.make(network)
 
     monkeypatch.setattr(ready, "exported", export)
     swapper, notes = tiny(), list[str]()
@@ -257,7 +257,7 @@ def test_what_openvino_compiles_is_kept_and_where_it_does_not_load_made_again(
 def test_a_graph_that_is_off_is_refused() -> None:
     plain = tiny()
     assert isinstance(plain, AEISwapper)
-    net, inputs = plain.network.net, plain.network.inputs
+    net = plain.network.net
     for wrong in (0.01, np.nan):
 
         def run_it(target: Array, z: Array, wrong: float = wrong) -> list[Array]:
@@ -265,7 +265,7 @@ def test_a_graph_that_is_off_is_refused() -> None:
                 return [net(torch.from_numpy(target), torch.from_numpy(z))[0].numpy() + np.float32(wrong)]
 
         with pytest.raises(FsvideoError, match="off by"):
-            graph.difference(net, inputs, Engine("a runtime", run_it), plain.network.size, plain.network.z_id)
+            graph.difference(plain.network, Engine("a runtime", run_it))
     assert graph.fingerprint(net, "a") != graph.fingerprint(net, "b")
     before = graph.fingerprint(net, "a")
     with torch.no_grad():
@@ -309,9 +309,9 @@ def test_a_graph_is_made_once_and_kept_whole(own: Path) -> None:
     assert make.times == 1 and make.notes == []
     assert [one.name for one in own.iterdir()] == ["a1"]
     assert stat.S_IMODE(own.stat().st_mode) == 0o700
-    for k in range(12):  # old ones go
+    for k in range(20):  # old ones go
         Maker().kept(f"b{k}")
-    assert len(list(own.iterdir())) == 8 and (own / "b11").exists()
+    assert len(list(own.iterdir())) == 12 and (own / "b19").exists()
 
 
 def damage(path: Path, way: str) -> None:

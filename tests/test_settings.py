@@ -173,7 +173,7 @@ def test_a_dry_run_foretells_time_and_room_and_writes_nothing(tmp_path: Path) ->
     assert 0.2 < (dry.seconds + dry.forecast.seconds) / done.seconds < 5
     assert 0.3 < dry.forecast.size / options.output.stat().st_size < 4
     rows = dict(made_rows(dry, options, dry_run=True))
-    assert "x264, crf 12, preset medium" in rows["encoder"] and "exists already" in rows["would write"]
+    assert "x264, crf 12, preset faster" in rows["encoder"] and "exists already" in rows["would write"]
     assert "about" in rows["would take"] and "MB needed" in rows["disk"]
 
 

@@ -87,6 +87,13 @@ def test_a_glitch_is_taken_out_and_a_jump_is_not() -> None:
     assert np.abs(errors(smooth(track(jump, 0.2), times, 0.5), jump).mean(1)).max() < 1
 
 
+@pytest.mark.parametrize("noise", [0.0, 0.02, 0.05])
+def test_a_move_that_bends_is_no_glitch_however_steady_its_points_are(noise: float) -> None:
+    times, path = pan(30)
+    made = smooth(track(path, noise), times, 0.5)
+    assert np.abs(errors(made, path)).max() < 1.5
+
+
 def test_filled_rows_count_less() -> None:
     times = np.arange(30) / 30
     path = np.stack([4.0 * np.arange(30), still(30)[:, 0]], 1)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from fsvideo.disk import remove, user_folder
 
-_KEPT = 8  # entries, those used last
+_KEPT = 12  # entries, those used last
 _MOST = 2 << 30  # bytes of an entry; no graph is larger
 
 

@@ -6,24 +6,40 @@ import hashlib
 import json
 import logging
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fsvideo.backends.runtimes import Engine
 from fsvideo.types import FsvideoError
 
-LIMIT = 1e-3  # of pixels in [-1, 1]: an eighth of a grey level
-OUTPUTS = ("y_hat", "y")
+LIMIT = 1e-3  # of pixels in [-1, 1]: an eighth of a grey level; of places in pixels: nothing
 _EXPORTERS = ("torch", "onnx", "onnxscript")
 _OPSET = 20
 _BATCHES = (1, 3)  # that are tried
+
+
+@dataclass(frozen=True)
+class Network:
+    """What is exported: ``net`` takes ``inputs`` and returns a tuple of ``outputs``, all of one length N, any N.
+
+    ``probe(N)``: inputs to try it with, the same each time. ``about``: its sizes, as text. ``meta`` goes into exported
+    files.
+    """
+
+    net: nn.Module
+    inputs: Sequence[str]
+    outputs: Sequence[str]
+    probe: Callable[[int], tuple[Tensor, ...]]
+    about: str
+    meta: Mapping[str, str]
 
 
 def fingerprint(net: nn.Module, about: str) -> str:
@@ -38,24 +54,18 @@ def fingerprint(net: nn.Module, about: str) -> str:
     return total.hexdigest()
 
 
-def make(net: nn.Module, inputs: Sequence[str], size: int, z_id: int, meta: Mapping[str, str]) -> bytes:
-    """An ONNX file of ``net``: target (N, 3, size, size), z_id (N, z_id) -> y_hat and, where it gives one, y; any N.
-
-    ``inputs``: their names, one or two embeddings behind the target. ``meta`` is written into it. Raises FsvideoError
-    where the exporter cannot do it.
-    """
-    probe = _probe(inputs, size, z_id, 2)
-    with torch.no_grad():
-        outputs = OUTPUTS[: len(net(*probe))]
+def make(network: Network) -> bytes:
+    """An ONNX file of it. Raises FsvideoError where the exporter cannot do it."""
     try:
         with _quiet(), torch.no_grad():
             program = torch.onnx.export(
-                net,
-                probe,
-                input_names=list(inputs),
-                output_names=list(outputs),
-                dynamic_shapes={name: {0: torch.export.Dim("n", min=1, max=4096)} for name in inputs},
+                network.net,
+                network.probe(2),
+                input_names=list(network.inputs),
+                output_names=list(network.outputs),
+                dynamic_shapes={name: {0: torch.export.Dim("n", min=1, max=4096)} for name in network.inputs},
                 opset_version=_OPSET,
+                custom_translation_table={torch.ops.aten.lerp.Tensor: _lerp},
                 dynamo=True,
                 verbose=False,
             )
@@ -63,7 +73,7 @@ def make(net: nn.Module, inputs: Sequence[str], size: int, z_id: int, meta: Mapp
             for node in program.model.graph:
                 node.metadata_props.clear()  # places in the code, with the folders of this machine
             program.model.metadata_props.clear()
-            program.model.metadata_props.update(meta)
+            program.model.metadata_props.update(network.meta)
             content: bytes = program.model_proto.SerializeToString()
     except Exception as error:  # whatever the exporter and its passes may raise
         line = (str(error).splitlines() or [type(error).__name__])[0]
@@ -71,16 +81,23 @@ def make(net: nn.Module, inputs: Sequence[str], size: int, z_id: int, meta: Mapp
     return content
 
 
-def difference(net: nn.Module, inputs: Sequence[str], engine: Engine, size: int, z_id: int) -> float:
-    """The largest difference in any pixel, of [-1, 1], between PyTorch and ``engine`` on made-up pictures.
+def _lerp(a: Any, b: Any, share: Any) -> Any:
+    """As ``torch.lerp``, which the exporter spells with a case for each half of ``share``: twice the arithmetic."""
+    from onnxscript import opset20 as op
+
+    return op.Add(a, op.Mul(share, op.Sub(b, a)))
+
+
+def difference(network: Network, engine: Engine) -> float:
+    """The largest difference in any number between PyTorch and ``engine`` on made-up inputs.
 
     Raises FsvideoError where it is above LIMIT.
     """
     largest = 0.0
     for batch in _BATCHES:
-        probe = _probe(inputs, size, z_id, batch)
+        probe = network.probe(batch)
         with torch.inference_mode():
-            wanted = [y.numpy() for y in net(*probe)]
+            wanted = [y.numpy() for y in network.net(*probe)]
         made = engine.run(*(x.numpy() for x in probe))
         pairs = zip(made, wanted, strict=True)
         # a comparison with nan is never true: such a graph must not pass
@@ -91,14 +108,6 @@ def difference(net: nn.Module, inputs: Sequence[str], engine: Engine, size: int,
             "swap with --backend torch",
         )
     return largest
-
-
-def _probe(inputs: Sequence[str], size: int, z_id: int, batch: int) -> tuple[Tensor, ...]:
-    """Soft random pictures and identities, the same each time."""
-    dice = torch.Generator().manual_seed(batch)
-    coarse = torch.rand(batch, 3, 8, 8, generator=dice) * 2 - 1
-    picture = F.interpolate(coarse, size=(size, size), mode="bilinear", align_corners=False)
-    return picture, *(F.normalize(torch.randn(batch, z_id, generator=dice), dim=1) for _ in inputs[1:])
 
 
 @contextmanager

@@ -3,32 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import torch
-from torch import nn
 
 from fsvideo.backends import cache, graph
+from fsvideo.backends.graph import Network
 from fsvideo.backends.runtimes import RUNTIMES, Engine, compiled, compiling, describe, installed, needs, restart, start
 from fsvideo.types import FsvideoError
 
 BACKENDS = ("torch", *RUNTIMES)
-
-
-@dataclass(frozen=True)
-class Network:
-    """What is exported: ``net`` takes ``inputs``, target (N, 3, size, size) and embeddings (N, z_id).
-
-    ``about``: its sizes, as text. ``meta`` goes into exported files.
-    """
-
-    net: nn.Module
-    inputs: Sequence[str]
-    size: int
-    z_id: int
-    about: str
-    meta: Mapping[str, str]
 
 
 def pick(wanted: str, device: str) -> str:
@@ -62,28 +46,29 @@ def exported(network: Network, backend: str, note: Callable[[str], None]) -> byt
 
     def fresh() -> bytes:
         note(f"exporting the network for {RUNTIMES[backend].package}, this once")
-        content = graph.make(network.net, network.inputs, network.size, network.z_id, network.meta)
+        content = graph.make(network)
         engine = start(backend, content, torch.get_num_threads(), exact=True)
-        graph.difference(network.net, network.inputs, engine, network.size, network.z_id)
+        graph.difference(network, engine)
         return content
 
     about = json.dumps([network.about, dict(network.meta), runtime])
     return cache.kept(graph.fingerprint(network.net, about), fresh, note)
 
 
-def ready(network: Network, backend: str, note: Callable[[str], None]) -> Engine:
+def ready(network: Network, backend: str, note: Callable[[str], None], exact: bool = False) -> Engine:
     """``network`` on RUNTIMES[backend], with torch.get_num_threads() threads. Raises FsvideoError as ``exported``.
 
-    What the runtime compiles the graph to is kept as well, where it can be: that halves the time until it is ready.
+    ``exact``: in single precision whatever the processor can do. What the runtime compiles the graph to is kept as
+    well, where it can be: that halves the time until it is ready.
     """
     threads = torch.get_num_threads()
     machine = compiling(backend)
     if not machine:
-        return start(backend, exported(network, backend, note), threads)
-    about = json.dumps([network.about, dict(network.meta), describe(backend), machine, threads])
+        return start(backend, exported(network, backend, note), threads, exact)
+    about = json.dumps([network.about, dict(network.meta), describe(backend, exact), machine, threads])
     key = graph.fingerprint(network.net, about)
-    made = cache.kept(key, lambda: compiled(backend, exported(network, backend, note), threads), note)
+    made = cache.kept(key, lambda: compiled(backend, exported(network, backend, note), threads, exact), note)
     try:
-        return restart(backend, made, threads)
+        return restart(backend, made, threads, exact)
     except FsvideoError:  # another build of the runtime, or another processor behind the same name
-        return start(backend, exported(network, backend, note), threads)
+        return start(backend, exported(network, backend, note), threads, exact)

@@ -18,7 +18,7 @@ import numpy as np
 from fsvideo.types import Array, FsvideoError
 
 Runner: TypeAlias = Callable[..., list[Array]]
-"""target (N, 3, S, S) in [-1, 1], one or two embeddings (N, D) -> y_hat alike and, where the graph gives one, y."""
+"""A graph's inputs, arrays of one length N, -> its outputs, alike."""
 T = TypeVar("T")
 EXTRA = "pip install 'fsvideo[cpu]'"  # brings all of it
 
@@ -47,10 +47,13 @@ class Runtime:
 
 @dataclass(frozen=True)
 class Compiling:
-    """``make(graph, threads)`` for what can be kept and ``load(made, threads)``; good on a ``machine()`` alike only."""
+    """``make(graph, threads, exact)`` for what can be kept and ``load(made, threads, exact)``.
 
-    make: Callable[[bytes, int], bytes]
-    load: Callable[[bytes, int], Runner]
+    It is good on a ``machine()`` alike only.
+    """
+
+    make: Callable[[bytes, int, bool], bytes]
+    load: Callable[[bytes, int, bool], Runner]
     machine: Callable[[], str]
 
 
@@ -104,8 +107,8 @@ def _openvino_runner(compiled: Any) -> Runner:
     return run
 
 
-def _openvino_load(made: bytes, threads: int) -> Runner:
-    return _openvino_runner(_core().import_model(io.BytesIO(made), "CPU", _openvino_settings(threads, False)))
+def _openvino_load(made: bytes, threads: int, exact: bool) -> Runner:
+    return _openvino_runner(_core().import_model(io.BytesIO(made), "CPU", _openvino_settings(threads, exact)))
 
 
 def _openvino_machine() -> str:
@@ -141,7 +144,7 @@ RUNTIMES: dict[str, Runtime] = {
         _openvino,
         _half_where_it_is_fast,
         Compiling(
-            lambda graph, threads: _openvino_compiled(graph, threads, False).export_model().getvalue(),
+            lambda graph, threads, exact: _openvino_compiled(graph, threads, exact).export_model().getvalue(),
             _openvino_load,
             _openvino_machine,
         ),
@@ -160,14 +163,14 @@ def compiling(name: str) -> str:
     return _loaded(name, lambda runtime: runtime.compiling.machine() if runtime.compiling else "")
 
 
-def compiled(name: str, graph: bytes, threads: int) -> bytes:
+def compiled(name: str, graph: bytes, threads: int, exact: bool = False) -> bytes:
     """What RUNTIMES[name], which is ``compiling``, makes of a graph here."""
-    return _loaded(name, lambda runtime: _compiling(runtime).make(graph, threads))
+    return _loaded(name, lambda runtime: _compiling(runtime).make(graph, threads, exact))
 
 
-def restart(name: str, made: bytes, threads: int) -> Engine:
+def restart(name: str, made: bytes, threads: int, exact: bool = False) -> Engine:
     """The engine from what ``compiled`` made. Raises FsvideoError as ``start``."""
-    return _loaded(name, lambda runtime: Engine(_label(runtime, False), _compiling(runtime).load(made, threads)))
+    return _loaded(name, lambda runtime: Engine(_label(runtime, exact), _compiling(runtime).load(made, threads, exact)))
 
 
 def _compiling(runtime: Runtime) -> Compiling:
@@ -175,11 +178,11 @@ def _compiling(runtime: Runtime) -> Compiling:
     return runtime.compiling
 
 
-def describe(name: str) -> str:
+def describe(name: str, exact: bool = False) -> str:
     """The version of RUNTIMES[name], or PyTorch, and its precision here. Raises FsvideoError where it does not load."""
     if name == "torch":
         return f"torch {version('torch')}"
-    return _loaded(name, lambda runtime: _label(runtime, False))
+    return _loaded(name, lambda runtime: _label(runtime, exact))
 
 
 def _label(runtime: Runtime, exact: bool) -> str:

@@ -8,20 +8,23 @@ so it never works on a face that is small in its picture.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from fsvideo.faces.align import five_points, invert, scale_of, similarity, transform, warp
+from fsvideo.faces.landmarks import Fitter, angles, lifted, lifted_if_dark
 from fsvideo.faces.quiet import without_chatter, without_plots
+from fsvideo.faces.yunet import Candidate, Detector, same
 from fsvideo.types import Array, Face, Image
 
 _MESH_SIDE = 256  # pixels of the crop that the mesh is fitted on
 _LOOK_SIDE = 112  # pixels of the upright patch on which a find is confirmed
-_COARSE_SIDE = 320  # pixels of the picture's longer side; finds faces too large for the detector's anchors
 # Where the five points lie in either patch, in units of its side; the face then takes 0.46 of the side.
 _PATCH = np.array([(0.40, 0.42), (0.60, 0.42), (0.50, 0.53), (0.415, 0.63), (0.585, 0.63)], np.float32)
 _FACE = 0.46
@@ -32,35 +35,27 @@ _LOOSE = 0.12  # mean error of a mesh, in face sizes, from which the detector is
 _STIFF = 0.035  # change of the detector's points, in face sizes, up to which a carried mesh is as good as fitted
 _STRAY = 0.5  # face sizes from where it should be within which a face is looked for once more
 _AROUND_SIDE, _AROUND_FACE = 256, 64  # pixels of the upright patch of this second look, and of the face in it
-_DARK = 50  # mean level of a patch below which it is lifted
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """What the detector says of one face, in pixels of the picture it was given."""
-
-    box: Array  # (4,) left, top, right, bottom
-    points: Array  # (5, 2)
-    score: float
+_NEAR = 0.15  # face sizes up to which the mesh is fitted where the face was expected, not where the detector sees it
 
 
 class FaceFinder:
     """Detector and landmarker, loaded once. Not thread-safe: one finder a thread. Also a context manager.
 
-    ``detector``: bytes of a YuNet ONNX file; ``landmarker``: bytes of mediapipe's face_landmarker.task.
+    ``detector``: bytes of a YuNet ONNX file; ``landmarker``: bytes of mediapipe's face_landmarker.task; ``fitter``
+    loads what fits landmarks to faces that are followed, when the first one is.
     """
 
-    def __init__(self, detector: bytes, landmarker: bytes, blendshapes: bool = False) -> None:
+    def __init__(
+        self, detector: bytes, landmarker: bytes, fitter: Callable[[], Fitter], blendshapes: bool = False
+    ) -> None:
+        self._load_fitter = fitter
+        self.detector = Detector(detector)
         with without_chatter():
             with without_plots():
                 import mediapipe as mp  # takes a while: only when faces are wanted
                 from mediapipe.tasks.python import vision
 
             self._mp_image, self._srgb = mp.Image, mp.ImageFormat.SRGB
-            self._yunet = cv2.FaceDetectorYN.create(
-                "onnx", np.frombuffer(detector, np.uint8), np.empty(0, np.uint8), (_LOOK_SIDE, _LOOK_SIDE)
-            )
-            self._yunet.setTopK(200)
             self._mesh = vision.FaceLandmarker.create_from_options(
                 vision.FaceLandmarkerOptions(
                     base_options=mp.tasks.BaseOptions(model_asset_buffer=landmarker),
@@ -84,6 +79,10 @@ class FaceFinder:
         """Free the landmarker."""
         self._release()
 
+    @cached_property
+    def _fitter(self) -> Fitter:
+        return self._load_fitter()
+
     def find(
         self,
         image: Image,
@@ -91,31 +90,22 @@ class FaceFinder:
         thorough: bool = False,
         side: int = 1280,
         known: Sequence[Face] = (),
+        candidates: Sequence[Candidate] | None = None,
     ) -> list[Face]:
         """Faces of an RGB picture, largest first. ``thorough`` also looks in the dark and at turned pictures.
 
-        ``side``: see ``candidates``. ``known``: faces of this picture found before, which are neither looked at again
-        nor returned. A find that the mesh does not confirm is dropped.
+        ``side``: see ``Detector.candidates``; ``candidates``: what that said of this picture, where it was asked
+        before. ``known``: faces of this picture found before, which are neither looked at again nor returned. A find
+        that the mesh does not confirm is dropped.
         """
-        faces = self._fit_all(image, self.candidates(image, min_score, side), known)
+        if candidates is None:
+            candidates = self.detector.candidates(image, min_score, side)
+        faces = self._fit_all(image, candidates, known)
         if thorough and not faces and not known:
-            faces = self._fit_all(image, self.candidates(_lifted(image), min_score, side), known)
+            faces = self._fit_all(image, self.detector.candidates(lifted(image), min_score, side), known)
         if thorough and not faces and not known:
-            faces = self._fit_all(image, self._candidates_turned(image, min_score, side), known)
+            faces = self._fit_all(image, self.detector.turned(image, min_score, side), known)
         return sorted(faces, key=lambda f: -float(np.prod(f.box[2:] - f.box[:2])))
-
-    def candidates(self, image: Image, min_score: float = 0.6, side: int = 1280) -> list[Candidate]:
-        """YuNet at two scales: a fine one for small faces, a coarse one for faces that fill the picture.
-
-        ``side``: the picture's longer side is reduced to this many pixels for the fine scale; smaller is faster and
-        misses more faces that end up below 20 pixels.
-        """
-        fine = _shrunk(image, side)
-        found = self._detect(fine, min_score)
-        if max(fine.shape[:2]) > _COARSE_SIDE:
-            coarse = _shrunk(fine, _COARSE_SIDE)
-            found += [_scaled(c, coarse, fine) for c in self._detect(coarse, min_score)]
-        return _suppress([_scaled(c, fine, image) for c in found])
 
     def locate(self, image: Image, points: Array, min_score: float = 0.5) -> Candidate | None:
         """The face nearest to where these five points (5, 2) say one is, however it is turned; None if there is none.
@@ -130,7 +120,7 @@ class FaceFinder:
         for zoom in _ZOOMS:
             template = ((_PATCH - 0.5) * zoom + 0.5) * _MESH_SIDE
             matrix = similarity(points, template)
-            patch = _look(warp(image, matrix, _MESH_SIDE, _MESH_SIDE, border=cv2.BORDER_CONSTANT))
+            patch = lifted_if_dark(warp(image, matrix, _MESH_SIDE, _MESH_SIDE, border=cv2.BORDER_CONSTANT))
             result = self._mesh.detect(self._mp_image(image_format=self._srgb, data=patch))
             if not result.face_landmarks:
                 continue
@@ -145,13 +135,13 @@ class FaceFinder:
                 points=five_points(landmarks),
                 landmarks=landmarks,
                 score=score,
-                pose=_pose(np.asarray(result.facial_transformation_matrixes[0]), matrix),
+                pose=angles(_rotation(np.asarray(result.facial_transformation_matrixes[0])), matrix),
                 blendshapes=np.array([c.score for c in shapes[0]], np.float32) if shapes else None,
             )
         return None
 
     def follow(self, image: Image, face: Face) -> Face | None:
-        """The face that looked like this and should be about here in this picture: ``locate``, then ``fit``.
+        """The face that looked like this and should be about here in this picture: ``locate``, then ``fit_near``.
 
         A face that turns or tilts away is hard to see upright, so it is also looked for as it is in the picture. Where
         the detector sees it and the mesh does not, the mesh it had is carried along; it is ``fitted`` as long as the
@@ -165,13 +155,26 @@ class FaceFinder:
         if found is None:
             return None
         size = _size(found.points)
-        fitted = self.fit(image, found.points, found.score)
-        off = fitted is not None and np.abs(fitted.points - found.points).mean() > _LOOSE * size
+        fitted = self.fit_near(image, face.points, found)
+        off = fitted is not None and _apart(fitted.points, found.points) > _LOOSE * size
         if found.score < _SURE or (fitted is not None and not off):
             return fitted
         matrix = similarity(face.points, found.points)
-        stiff = np.abs(transform(matrix, face.points) - found.points).mean() <= _STIFF * size
+        stiff = _apart(transform(matrix, face.points), found.points) <= _STIFF * size
         return replace(carried(face, matrix, found.score), fitted=bool(face.fitted and stiff))
+
+    def fit_near(self, image: Image, expected: Array, found: Candidate) -> Face | None:
+        """Fit the mesh on the face that was ``found``; None where it finds none there.
+
+        Where its five points were ``expected`` (5, 2) is steadier than where the detector sees them, if that is near.
+        """
+        size = _size(found.points)
+        fitted = None
+        if _apart(expected, found.points) < _NEAR * size:
+            fitted = self._fitter.fit(image, expected, found.score)
+        if fitted is None or _apart(fitted.points, found.points) > _LOOSE * size:
+            fitted = self._fitter.fit(image, found.points, found.score)
+        return fitted
 
     def _around(self, image: Image, points: Array) -> Candidate | None:
         """The face nearest to these points, not far from them, in a picture that is neither turned nor reduced."""
@@ -184,9 +187,9 @@ class FaceFinder:
 
     def _nearest(self, image: Image, points: Array, matrix: Array, side: int, min_score: float) -> Candidate | None:
         """What the detector sees nearest to these points in the patch of ``side`` pixels that the matrix cuts."""
-        patch = _look(warp(image, matrix, side, side, border=cv2.BORDER_CONSTANT))
+        patch = lifted_if_dark(warp(image, matrix, side, side, border=cv2.BORDER_CONSTANT))
         expected = transform(matrix, points)
-        found = self._detect(patch, min_score)
+        found = self.detector.detect(patch, min_score)
         if not found:
             return None
         nearest = min(found, key=lambda c: float(np.abs(c.points - expected).mean()))
@@ -215,26 +218,6 @@ class FaceFinder:
             return hanging
         return candidate if again is not None else None
 
-    def _detect(self, image: Image, min_score: float) -> list[Candidate]:
-        bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-        self._yunet.setInputSize((bgr.shape[1], bgr.shape[0]))
-        self._yunet.setScoreThreshold(min_score)
-        _, rows = self._yunet.detect(bgr)
-        found = []
-        for row in rows if rows is not None else ():
-            points = row[4:14].reshape(5, 2)
-            if np.ptp(points, axis=0).min() > 1:
-                found.append(Candidate(np.concatenate([row[:2], row[:2] + row[2:4]]), points, float(row[14])))
-        return found
-
-    def _candidates_turned(self, image: Image, min_score: float, side: int) -> list[Candidate]:
-        height, width = image.shape[:2]
-        found = []
-        for quarter in (1, 2, 3):
-            turned = np.ascontiguousarray(np.rot90(image, quarter))
-            found += [_turn_back(c, quarter, width, height) for c in self.candidates(turned, min_score, side)]
-        return _suppress(found)
-
 
 def _close(mesh: Any) -> None:
     """Close mediapipe's landmarker, also while the interpreter exits.
@@ -248,57 +231,14 @@ def _close(mesh: Any) -> None:
         mesh._handle = None
 
 
-def _shrunk(image: Image, side: int) -> Image:
-    """The picture with its longer side at most ``side`` pixels."""
-    scale = side / max(image.shape[:2])
-    if scale >= 1:
-        return image
-    size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+def _rotation(facial: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Of mediapipe's 4 x 4 facial matrix, which also scales."""
+    return np.asarray(facial[:3, :3] / np.cbrt(np.linalg.det(facial[:3, :3])), np.float64)
 
 
-def _scaled(candidate: Candidate, small: Image, large: Image) -> Candidate:
-    """A find in ``small`` in the coordinates of ``large``, the same picture in another size."""
-    factor = np.array([large.shape[1] / small.shape[1], large.shape[0] / small.shape[0]], np.float32)
-    box = (candidate.box.reshape(2, 2) * factor).reshape(4)
-    return Candidate(box, (candidate.points + 0.5) * factor - 0.5, candidate.score)
-
-
-def _lifted(image: Image) -> Image:
-    """The picture with its shadows opened: a power curve of exponent 0.4."""
-    curve = (255 * (np.arange(256) / 255) ** 0.4).astype(np.uint8)
-    return np.asarray(cv2.LUT(image, curve), np.uint8)
-
-
-def _look(patch: Image) -> Image:
-    """A patch as the networks get it: dark ones lifted."""
-    return _lifted(patch) if patch.mean() < _DARK else patch
-
-
-def _turn_back(candidate: Candidate, quarter: int, width: int, height: int) -> Candidate:
-    """A find in ``np.rot90(image, quarter)`` in the coordinates of ``image``."""
-
-    def back(xy: Array) -> Array:
-        x, y = xy[:, 0], xy[:, 1]
-        if quarter == 1:
-            x, y = width - 1 - y, x
-        elif quarter == 2:
-            x, y = width - 1 - x, height - 1 - y
-        else:
-            x, y = y, height - 1 - x
-        return np.stack([x, y], 1)
-
-    corners = back(candidate.box.reshape(2, 2))
-    return Candidate(np.concatenate([corners.min(0), corners.max(0)]), back(candidate.points), candidate.score)
-
-
-def _pose(facial: Array, matrix: Array) -> Array:
-    """Yaw, pitch, roll in degrees from mediapipe's 4 x 4 facial matrix, seen through the crop's rotation."""
-    r = facial[:3, :3] / np.cbrt(np.linalg.det(facial[:3, :3]))
-    yaw = np.degrees(np.arctan2(r[0, 2], r[2, 2]))
-    pitch = np.degrees(np.arcsin(np.clip(-r[1, 2], -1, 1)))
-    roll = np.degrees(np.arctan2(r[1, 0], r[1, 1])) + np.degrees(np.arctan2(matrix[1, 0], matrix[0, 0]))
-    return np.array([yaw, pitch, roll], np.float32)
+def _apart(a: Array, b: Array) -> float:
+    """Mean difference of a coordinate, pixels."""
+    return float(np.abs(a - b).mean())
 
 
 def _strays(found: Candidate, points: Array) -> bool:
@@ -316,27 +256,3 @@ def carried(face: Face, matrix: Array, score: float) -> Face:
     landmarks = transform(matrix, face.landmarks)
     box = np.concatenate([landmarks.min(0), landmarks.max(0)])
     return replace(face, box=box, points=transform(matrix, face.points), landmarks=landmarks, score=score)
-
-
-def iou(a: Array, b: Array) -> float:
-    """Intersection over union of two boxes (4,)."""
-    size = np.maximum(0, np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2]))
-    inter = float(size.prod())
-    union = float((a[2:] - a[:2]).prod() + (b[2:] - b[:2]).prod()) - inter
-    return inter / union if union > 0 else 0.0
-
-
-def same(a: Array, b: Array) -> bool:
-    """Whether two boxes (4,) mean one face: they overlap, or one lies in the other."""
-    inner = float(np.maximum(0, np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2])).prod())
-    smaller = min(float((a[2:] - a[:2]).prod()), float((b[2:] - b[:2]).prod()))
-    return iou(a, b) > 0.4 or inner > 0.8 * smaller
-
-
-def _suppress(candidates: list[Candidate]) -> list[Candidate]:
-    """Greedy non-maximum suppression across scales."""
-    kept: list[Candidate] = []
-    for candidate in sorted(candidates, key=lambda c: -c.score):
-        if not any(same(candidate.box, k.box) for k in kept):
-            kept.append(candidate)
-    return kept

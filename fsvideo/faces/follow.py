@@ -8,13 +8,14 @@ import numpy as np
 import numpy.typing as npt
 
 from fsvideo.faces.cuts import CutDetector
-from fsvideo.faces.detect import FaceFinder, same
+from fsvideo.faces.detect import FaceFinder
 from fsvideo.faces.people import Embed
 from fsvideo.faces.track import Tracker
+from fsvideo.faces.yunet import Candidate, Detector, same
 from fsvideo.types import CropSpec, Face, Image, Track
 
 DETECT_EVERY = 5  # frames
-_FAST = 0.75  # of the longer side for most detections ...
+_FAST = 0.5  # of the longer side for most detections ...
 _FINE_EVERY = 4  # ... and once in this many in full
 _HELD = (
     64 << 20
@@ -45,37 +46,73 @@ class _Past:
     faces: list[Face]
 
 
+@dataclass(frozen=True)
+class Scouted:
+    """A frame, RGB, and what was seen in it without knowing who was in the one before."""
+
+    image: Image
+    cut: bool  # it begins a new shot
+    due: bool  # it is one in which newcomers are looked for
+    fine: bool  # ... in full
+    candidates: list[Candidate] | None  # the detector's answer, where it is due and was asked ahead
+
+
+class Scout:
+    """Goes before the follower, in another thread if you like: finds cuts, and where in some frames faces may be.
+
+    ``side``: in pictures of so many pixels a longer side newcomers are looked for.
+    """
+
+    def __init__(self, detector: Detector, side: int) -> None:
+        self._detector, self._side = detector, side
+        self._cutter = CutDetector()
+        self._frame = -1  # of this shot
+
+    def look(self, image: Image, cut: bool = False, ask: bool = True) -> Scouted:
+        """Take the next frame. ``cut``: it begins a new shot, whatever it looks like; ``ask``: the detector, where due.
+
+        The picture is kept for a while: do not write to it afterwards.
+        """
+        cut = self._cutter.update(image) or cut
+        self._frame = 0 if cut else self._frame + 1
+        nth, rest = divmod(self._frame, DETECT_EVERY)
+        fine = nth % _FINE_EVERY == 0
+        found = self._detector.candidates(image, side=reduced(self._side, fine)) if ask and rest == 0 else None
+        return Scouted(image, cut, rest == 0, fine, found)
+
+
+def reduced(side: int, fine: bool) -> int:
+    """Pixels of the longer side in which newcomers are looked for."""
+    return side if fine else round(_FAST * side)
+
+
 class Follower:
     """Give it every frame in display orientation, in order, then ask for the tracks.
 
     Faces are detected in every few frames, after cuts and when one is lost; between, each is followed from where it
     should be, which takes a fraction of the time. A newcomer is followed back to the frame in which it appeared,
     as far as pictures are held.
-    ``spec`` is the crop that ``embed`` expects; ``side``: in pictures of so many pixels a longer side newcomers are
-    looked for.
+    ``spec`` is the crop that ``embed`` expects; ``side``: see ``Scout``. Its own ``scout`` may be sent ahead.
     """
 
     def __init__(self, finder: FaceFinder, embed: Embed, spec: CropSpec | None = None, side: int = 1280) -> None:
         self._finder, self._side = finder, side
         self._tracker = Tracker(embed, spec)
-        self._cutter = CutDetector()
+        self.scout = Scout(finder.detector.another(), side)
         self._past: list[_Past] = []  # the last frames, as many as are held
-        self._detections = 0  # in this shot
-        self._since = 0  # frames since the last detection
         self._seen = 0  # faces in the last frame
         self._thorough = -np.inf
 
     def update(self, image: Image, time: float, cut: bool = False) -> list[Face]:
-        """Take the next frame, RGB, and its time in seconds, later than the last one's. Returns the faces in it.
+        """``take`` what the scout sees in the next frame: see there, and ``Scout.look``."""
+        return self.take(self.scout.look(image, cut), time)
 
-        ``cut``: it begins a new shot, whatever it looks like.
-        The picture is kept for a while: do not write to it afterwards.
-        """
-        index = len(self._tracker.times)
-        cut = self._cutter.update(image) or cut
+    def take(self, scouted: Scouted, time: float) -> list[Face]:
+        """Take the next frame and its time in seconds, later than the last one's. Returns the faces in it."""
+        index, image, cut = len(self._tracker.times), scouted.image, scouted.cut
         if cut:
             self._past.clear()
-            self._detections, self._seen, self._thorough = 0, 0, -np.inf
+            self._seen, self._thorough = 0, -np.inf
         faces: list[Face] = []
         glimpses: list[Face] = []  # seen by the detector alone
         for expected in [] if cut else self._tracker.predict(time):
@@ -83,11 +120,11 @@ class Follower:
             if face is not None and not _among(face, faces if face.fitted else glimpses):
                 (faces if face.fitted else glimpses).append(face)
         lost = len(faces + _others(glimpses, faces)) < self._seen
-        due = self._detections == 0 or self._since >= DETECT_EVERY or lost
+        due = scouted.due or lost
         if due:
-            faces += self._detect(image, time, faces)
+            faces += self._detect(scouted, time, faces)
         faces += _others(glimpses, faces)
-        self._seen, self._since = len(faces), 1 if due else self._since + 1
+        self._seen = len(faces)
         begun = self._tracker.update(time, image, faces, cut)
         if due:
             for nth, j in enumerate(begun):
@@ -100,15 +137,14 @@ class Follower:
         """The tracks of the whole clip."""
         return Tracking(self._tracker.finish(), np.asarray(self._tracker.times), self._tracker.cuts)
 
-    def _detect(self, image: Image, time: float, known: list[Face]) -> list[Face]:
-        fine = self._detections % _FINE_EVERY == 0
+    def _detect(self, scouted: Scouted, time: float, known: list[Face]) -> list[Face]:
+        fine = scouted.due and scouted.fine
         thorough = fine and not known and time - self._thorough >= _THOROUGH_EVERY
         if thorough:
             self._thorough = time
-        self._detections += 1
-        if fine:
-            return self._finder.find(image, side=self._side, thorough=thorough, known=known)
-        return self._finder.find(image, side=round(_FAST * self._side), known=known)
+        return self._finder.find(
+            scouted.image, thorough=thorough, side=reduced(self._side, fine), known=known, candidates=scouted.candidates
+        )
 
     def _follow_back(self, track: int, face: Face) -> None:
         """Look for a newcomer in the last frames, backwards, until it is not there."""

@@ -23,7 +23,8 @@ Smoother = Callable[[Values, Values, Values, float], Values]
 _STEPS = ((0.35, 2), (0.6, 2), (1.0, 2), (0.6, 1), (1.0, 1))
 _NOISE = 4.5  # standard deviations by which two estimates of one frame may differ and still be noise
 _BLOCK = 2000  # frames that are smoothed at a time
-_GLITCH = 8.0  # standard deviations by which no neighbour, before or after, expects a glitch
+_GLITCH = 8.0  # standard deviations by which no neighbour, before or after, expects a glitch ...
+_SPIKE, _ALONE = 0.02, 2.0  # ... and parts of the face's width, and times what is as unexpected two frames off
 _FILLED = 0.2  # trust in rows that were filled in between detections
 YAW, PITCH = (53.0, 60.0), (33.0, 40.0)  # degrees: a face turned beyond the second fades out, back within the first in
 TURN, END = 0.2, 0.1  # seconds of a fade at a turned face, and where a face comes or goes
@@ -42,7 +43,7 @@ def smooth(track: Track, times: npt.ArrayLike, seconds: float, method: str = "ad
     seconds_of = np.asarray(times, np.float64)
     shape = np.concatenate([track.points, track.outline], axis=1).reshape(count, -1).astype(np.float64)
     trust = np.where(track.score > 0, 1.0, _FILLED)
-    glitch = _glitches(shape)
+    glitch = _glitches(shape, float(np.median(np.ptp(track.outline[..., 0], axis=1))))
     trust[glitch] = 0.01
     smoother = SMOOTHERS[method]
     steady = smoother(_mended(shape, seconds_of, glitch), seconds_of, trust, seconds).reshape(count, -1, 2)
@@ -215,8 +216,11 @@ def _noise(values: Values) -> float:
     return max(0.02, float(np.median(np.abs(third))) / 0.6745 / float(np.sqrt(20)))
 
 
-def _glitches(values: Values) -> npt.NDArray[np.bool_]:
-    """Rows that fit neither what comes before, nor what comes after, nor the middle of both."""
+def _glitches(values: Values, width: float) -> npt.NDArray[np.bool_]:
+    """Rows that fit neither what comes before, nor what comes after, nor the middle of both.
+
+    ``width``: of the face, pixels. A move that bends is as unexpected for several frames: that is none.
+    """
     glitch = np.zeros(len(values), bool)
     if len(values) < 6:
         return glitch
@@ -227,7 +231,9 @@ def _glitches(values: Values) -> npt.NDArray[np.bool_]:
         (values[1:-3] + values[3:-1]) / 2,
     )
     surprise = np.min([np.median(np.abs(middle - guess), axis=1) for guess in guesses], axis=0)
-    glitch[2:-2] = surprise > _GLITCH * _noise(values)
+    usual = np.pad(surprise, 2)
+    usual = np.maximum(usual[:-4], usual[4:])
+    glitch[2:-2] = surprise > np.maximum(max(_GLITCH * _noise(values), _SPIKE * width), _ALONE * usual)
     return glitch
 
 

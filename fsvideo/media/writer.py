@@ -60,7 +60,8 @@ class Encoder:
 
 _ISO = (".mp4", ".m4v", ".mov")
 ENCODERS: dict[str, Encoder] = {
-    "x264": Encoder("libx264", (*_ISO, ".mkv", ".avi"), "crf", 12, "preset", "medium"),
+    # At crf 12 "medium" takes twice the time of "faster" for 0.2 to 0.6 dB and a tenth of the size at most.
+    "x264": Encoder("libx264", (*_ISO, ".mkv", ".avi"), "crf", 12, "preset", "faster"),
     "x265": Encoder("libx265", (*_ISO, ".mkv"), "crf", 16, "preset", "medium"),
     "vp9": Encoder(
         "libvpx-vp9",

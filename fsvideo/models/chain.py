@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fsvideo.models.aei import AEINet
@@ -11,7 +13,7 @@ from fsvideo.models.hear import HEARNet
 class Chain(nn.Module):
     """The target's attributes are read once, for the swap and for the heuristic error that HEAR-Net looks at.
 
-    ``inputs``: what it takes, in order. Who the target is matters to HEAR-Net alone.
+    ``inputs`` and ``outputs``: what it takes and gives, in order. Who the target is matters to HEAR-Net alone.
     """
 
     def __init__(self, net: AEINet, refiner: HEARNet | None) -> None:
@@ -19,6 +21,7 @@ class Chain(nn.Module):
         self.net = net
         self.refiner = refiner
         self.inputs = ("target", "z_id") if refiner is None else ("target", "z_id", "z_target")
+        self.outputs = ("y_hat",) if refiner is None else ("y_hat", "y")
 
     def forward(self, target: Tensor, z_id: Tensor, z_target: Tensor | None = None) -> tuple[Tensor, ...]:
         """target (N, 3, S, S) in [-1, 1], z_id (N, D) unit length -> y_hat alike and, with a HEAR-Net, y.
@@ -30,3 +33,10 @@ class Chain(nn.Module):
             return (y_hat,)
         delta_y = target - self.net.generate(z_att, z_target, target)
         return y_hat, self.refiner(y_hat, delta_y, target)
+
+    def probe(self, batch: int) -> tuple[Tensor, ...]:
+        """Soft random pictures and identities, the same each time: something to try it with."""
+        config, dice = self.net.config, torch.Generator().manual_seed(batch)
+        coarse = torch.rand(batch, 3, 8, 8, generator=dice) * 2 - 1
+        picture = F.interpolate(coarse, size=(config.size, config.size), mode="bilinear", align_corners=False)
+        return picture, *(F.normalize(torch.randn(batch, config.z_id, generator=dice), dim=1) for _ in self.inputs[1:])

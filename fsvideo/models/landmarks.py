@@ -37,7 +37,7 @@ CHIP = 256  # the side of the picture the network was trained on, pixels
 # The window of the default crop that it sees, in units of the crop's side: middle and side. It reaches a little beyond
 # the crop, where the edge is repeated. Of those tried its points lie nearest to those MediaPipe finds for itself.
 _MIDDLE, _SIDE = (0.5, 0.51), 1.07
-_CHIP_POINTS = tuple(
+CHIP_POINTS = tuple(  # where the five points lie in what it sees, pixels
     (CHIP * ((x - _MIDDLE[0]) / _SIDE + 0.5) - 0.5, CHIP * ((y - _MIDDLE[1]) / _SIDE + 0.5) - 0.5)
     for x, y in CropSpec().template
 )
@@ -81,8 +81,8 @@ class FaceMesh(nn.Module):
 
     def __init__(self, template: tuple[tuple[float, float], ...] = CropSpec().template) -> None:
         super().__init__()
-        self.chips = Chips(template, CHIP, _CHIP_POINTS)
-        self.scale, x, y = chip_transform(template, 1, _CHIP_POINTS)
+        self.chips = Chips(template, CHIP, CHIP_POINTS)
+        self.scale, x, y = chip_transform(template, 1, CHIP_POINTS)
         # The chip spans 0..256 in the network's eyes, -0.5..255.5 in ours; the crop 0..1 and -0.5..0.5.
         origin = torch.tensor((x + 0.5 - 0.5 * self.scale, y + 0.5 - 0.5 * self.scale, 0.0))
         self.register_buffer("origin", origin, persistent=False)
@@ -109,8 +109,33 @@ class FaceMesh(nn.Module):
     def look(self, crops: Tensor) -> tuple[Tensor, Tensor]:
         """The points, and (N,) how sure the network is that there is a face: a logit, above 0 where it sees one."""
         with torch.autocast(crops.device.type, enabled=False):
-            x = self.chips(crops.float()) / 2 + 0.5
-            x = self.act(self.stem(F.pad(x, (0, 1, 0, 1))))
-            x = self.blocks(x)
-            points = (self.points(x).view(-1, POINTS, 3) - self.origin) / self.scale
-            return points, self.presence(x).view(-1)
+            points, presence = self.read(self.chips(crops.float()) / 2 + 0.5)
+            return (points - self.origin) / self.scale, presence
+
+    def read(self, chips: Tensor) -> tuple[Tensor, Tensor]:
+        """(N, 3, 256, 256) RGB chips in [0, 1] -> (N, 478, 3) points in the chip's pixels, 0..256; (N,) presence."""
+        x = self.act(self.stem(F.pad(chips, (0, 1, 0, 1))))
+        x = self.blocks(x)
+        return self.points(x).view(-1, POINTS, 3), self.presence(x).view(-1)
+
+
+class ChipMesh(nn.Module):
+    """The mesh of chips that were cut from a picture themselves: for following faces, and for export.
+
+    ``inputs`` and ``outputs``: what it takes and gives, in order.
+    """
+
+    inputs, outputs = ("chips",), ("points", "presence")
+
+    def __init__(self, mesh: FaceMesh) -> None:
+        super().__init__()
+        self.mesh = mesh
+
+    def forward(self, chips: Tensor) -> tuple[Tensor, Tensor]:
+        """(N, 256, 256, 3) RGB chips, uint8 -> (N, 478, 3) points in the chip's pixels, 0..256; (N,) presence."""
+        return self.mesh.read(chips.permute(0, 3, 1, 2).float() / 255)
+
+    @staticmethod
+    def probe(batch: int) -> tuple[Tensor, ...]:
+        """Random chips, the same each time: something to try it with."""
+        return (torch.randint(256, (batch, CHIP, CHIP, 3), generator=torch.Generator().manual_seed(batch)).byte(),)

@@ -20,6 +20,7 @@ import numpy as np
 from fsvideo.faces.align import crop, warp
 from fsvideo.faces.detect import FaceFinder
 from fsvideo.media import read
+from fsvideo.networks import load_fitter
 from fsvideo.train.data import shrink
 from fsvideo.types import Array, Box, CropSpec, Face, FsvideoError, Image, MediaError
 
@@ -93,7 +94,7 @@ _worker: tuple[FaceFinder, CropSpec, bool]  # one a process, set when the proces
 def _start_worker(models: tuple[bytes, bytes], spec: CropSpec, everyone: bool) -> None:
     global _worker
     cv2.setNumThreads(1)
-    _worker = FaceFinder(*models), spec, everyone
+    _worker = FaceFinder(*models, load_fitter), spec, everyone
 
 
 def _cut_shard(stem: Path, files: list[Path]) -> Counter[str]:
