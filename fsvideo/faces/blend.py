@@ -64,7 +64,8 @@ def delta(
     if inside.any():
         values = np.abs(np.concatenate([one[sample][inside] for one in detail]))
         grain = np.float32(_GRAIN * 1.4826 * float(np.partition(values, len(values) // 2)[len(values) // 2]))
-        edges = [cv2.subtract(one, one.clip(-grain, grain)) for one in detail]
+        grains = [cv2.min(cv2.max(one, -float(grain)), float(grain)) for one in detail]
+        edges = [cv2.subtract(one, fine) for one, fine in zip(detail, grains, strict=True)]
         change = [cv2.subtract(new, cv2.multiply(edge, lost)) for new, edge in zip(change, edges, strict=True)]
     return _weighted(change, alpha, opacity)
 

@@ -1,4 +1,4 @@
-"""Occluders drawn by code: hair, fingers, bars, microphones, phones, discs, cloth, glasses.
+"""Occluders drawn by code: hair, heads, fingers, bars, microphones, phones, discs, cloth, glasses.
 
 Each kind takes a canvas, a random generator and the face, and gives a picture (S, S, 3) on the 0..255 scale and its
 alpha (S, S) in 0..1. Positions and widths below are in parts of the crop's side.
@@ -86,6 +86,43 @@ def hair(canvas: Canvas, rng: np.random.Generator, face: Image) -> tuple[Array, 
             canvas.stroke(shade, curve, width, int(rng.integers(90, 256)))
     color = np.asarray(_HAIR[rng.integers(len(_HAIR))]) * rng.uniform(0.7, 1.2)
     return canvas.surface(rng, color, 0.1, _unit(shade, 160)), _unit(cover)
+
+
+def head(canvas: Canvas, rng: np.random.Generator, face: Image) -> tuple[Array, Array]:
+    """Somebody who passes before the face, seen from behind: a head full of hair, and shoulders."""
+    skull, body, shade = canvas.blank(), canvas.blank(), canvas.blank()
+    x, y = rng.uniform(-0.05, 1.05), rng.uniform(0.35, 0.8)
+    wide, high = rng.uniform(0.2, 0.4), rng.uniform(0.26, 0.45)
+    ring = np.linspace(0, 2 * np.pi, 33)
+    wave = 1 + rng.normal(0, 0.03, 32)
+    outline = np.stack([np.cos(ring[:-1]), np.sin(ring[:-1])], 1) * wave[:, None] * (wide, high) + (x, y)
+    canvas.fill(skull, outline)
+    neck, across = y + high * rng.uniform(0.5, 0.9), wide * rng.uniform(1.3, 2.2)
+    canvas.fill(
+        body,
+        [
+            (x - wide / 2, neck),
+            (x + wide / 2, neck),
+            (x + across, neck + 0.2),
+            (x + across, 2),
+            (x - across, 2),
+            (x - across, neck + 0.2),
+        ],
+    )
+    crown, fall = np.array([x + rng.normal(0, wide / 4), y - high * 0.8]), rng.uniform(0.4, 1.2)
+    t = np.linspace(0, 1, 7)[:, None]
+    for angle in rng.uniform(0, np.pi, 70):  # strands, from the crown down on all sides
+        end = np.array([x - wide * 1.1 * np.cos(angle), y + high * fall * np.sin(angle)])
+        bend = (crown + end) / 2 + (end - crown) @ np.array([[0, -0.3], [0.3, 0]]) * np.cos(angle)
+        curve = (1 - t) ** 2 * crown + 2 * t * (1 - t) * bend + t**2 * end
+        canvas.stroke(shade, curve, rng.uniform(0.01, 0.05), int(rng.integers(90, 256)))
+    round_ = _unit(cv2.GaussianBlur(skull, (0, 0), min(wide, high) * canvas.size / 3))
+    strands = _unit(cv2.GaussianBlur(shade, (0, 0), rng.uniform(0.3, 1.5) * canvas.size / 128), 190)
+    color = np.asarray(_HAIR[rng.integers(len(_HAIR))]) * rng.uniform(0.8, 1.6)
+    hair_rgb = canvas.surface(rng, color, 0.08, (0.35 + 0.65 * strands) * (0.5 + round_ / 2))
+    clothes = canvas.surface(rng, rng.uniform(10, 230, 3), rng.uniform(0.03, 0.2))
+    part = _unit(skull)[..., None]
+    return clothes + part * (hair_rgb - clothes), _unit(np.maximum(skull, body))
 
 
 def fingers(canvas: Canvas, rng: np.random.Generator, face: Image) -> tuple[Array, Array]:
@@ -213,6 +250,7 @@ def glasses(canvas: Canvas, rng: np.random.Generator, face: Image) -> tuple[Arra
 
 KINDS: dict[str, Kind] = {
     "hair": hair,
+    "head": head,
     "fingers": fingers,
     "bar": bar,
     "microphone": microphone,

@@ -33,32 +33,32 @@ def match_sharpness(
 
     Crops (S, S, 3) on the 0..255 scale, mask (S, S), time in seconds; ``before`` is what this function returned for the
     track's last frame. Strengths are compared place by place: eyes and lips are where they were and stay crisp, while a
-    cheek that is smooth in the footage gets smooth.
+    cheek that is smooth in the footage gets smooth. Detail is brightness: of colour, which few videos hold as finely,
+    all stays.
     """
     rim = np.ones((1 + round(_RIM * len(mask) / 256),) * 2, np.uint8)
     inside = cv2.erode((mask > 0.95).astype(np.float32), rim)
     weight = _cells(inside)
     if float(weight.max(initial=0)) <= 0:
         return swapped, before
-    bands, rest = _bands(swapped)
-    made = [cv2.transform(band, LUMA) for band in bands]  # the same as the luma's own bands
-    real, _ = _bands(cv2.transform(target, LUMA))
+    made, real = (_bands(cv2.transform(picture, LUMA)) for picture in (swapped, target))
     gains = np.stack([_gain(y, t, inside, weight) for y, t in zip(made, real, strict=True)])
     if before is not None and seconds > 0:
         keep = np.float32(np.exp(-max(0.0, time - before.time) / seconds))
         gains = keep * before.gains + (1 - keep) * gains
     size = swapped.shape[1::-1]
-    result = rest
-    for band, gain in zip(bands, gains, strict=True):
-        factor = cv2.exp(cv2.resize(gain, size, interpolation=cv2.INTER_LINEAR))
-        result = cv2.add(result, cv2.multiply(band, cv2.merge([factor] * 3)))
+    change = np.zeros(swapped.shape[:2], np.float32)
+    for band, gain in zip(made, gains, strict=True):
+        factor = cv2.exp(cv2.resize(gain, size, interpolation=cv2.INTER_LINEAR)) - 1
+        change = cv2.add(change, cv2.multiply(band, factor))
+    result = cv2.add(swapped, cv2.merge([change] * 3))
     return np.asarray(result, np.float32), Detail(np.asarray(gains, np.float32), time)
 
 
-def _bands(image: Array) -> tuple[list[Array], Array]:
-    """What each blur takes away of what the one before left, fine to coarse, and what the last one leaves.
+def _bands(image: Array) -> list[Array]:
+    """What each blur takes away of what the one before left, fine to coarse.
 
-    All of them together are the picture. Each blur goes on from the one before, the coarse ones on a smaller grid.
+    Each blur goes on from the one before, the coarse ones on a smaller grid.
     """
     scale, size = len(image) / 256, image.shape[1::-1]
     bands: list[Array] = []
@@ -73,7 +73,7 @@ def _bands(image: Array) -> tuple[list[Array], Array]:
         blurred = small if step == 1 else cv2.resize(small, size, interpolation=cv2.INTER_LINEAR)
         bands.append(cv2.subtract(above, blurred))
         above, spread = np.asarray(blurred, np.float32), sigma
-    return bands, above
+    return bands
 
 
 def _gain(made: Array, real: Array, inside: Array, weight: Array) -> Array:
