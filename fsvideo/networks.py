@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
@@ -68,13 +69,13 @@ def load_blendshapes() -> Blendshapes:
     return net
 
 
-def load_fitter() -> Fitter:
-    """What fits landmarks to followed faces, on the fastest runtime that is installed."""
+def load_fitter(note: Callable[[str], None] = lambda text: None) -> Fitter:
+    """What fits landmarks to followed faces, on the fastest runtime that is installed. ``note``: see ``ready``."""
     net = ChipMesh(load_mesh()).eval()
     network = Network(net, net.inputs, net.outputs, net.probe, "", {})
     name = pick("auto", "cpu")
     try:
-        run = None if name == "torch" else ready(network, name, lambda text: None, exact=True).run
+        run = None if name == "torch" else ready(network, name, note, exact=True).run
     except FsvideoError:  # as every runtime gives the same, there is nothing to say
         run = None
 
@@ -89,11 +90,14 @@ def load_fitter() -> Fitter:
     return Fitter(mesh, np.array(CHIP_POINTS, np.float32), CHIP)
 
 
-def load_finder(blendshapes: bool = False) -> FaceFinder:
-    """The face finder with the weights that ship. Raises FsvideoError where a system library is missing."""
+def load_finder(blendshapes: bool = False, note: Callable[[str], None] = lambda text: None) -> FaceFinder:
+    """The face finder with the weights that ship. ``note`` is told, later, what takes time.
+
+    Raises FsvideoError where a system library is missing.
+    """
     models = weights.read_bytes("detector"), weights.read_bytes("landmarker")
     try:
-        return FaceFinder(*models, load_fitter, blendshapes=blendshapes)
+        return FaceFinder(*models, partial(load_fitter, note), blendshapes=blendshapes)
     except (OSError, ImportError) as error:  # mediapipe loads the system's EGL and GLES when it starts
         raise FsvideoError(f"the face landmarker cannot start: {error}", "fsvideo doctor says why") from error
 

@@ -76,7 +76,7 @@ def _swap(
         outputs.check(options, info, settings)
     seal = outputs.seal_of(options, info, swapper) if write else None
     with meter.stage("start"):
-        opened = load_finder()
+        opened = load_finder(note=ui.note)
     with opened as finder:
         with meter.stage("start"):
             cast = Cast.of(options, finder, swapper)

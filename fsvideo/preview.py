@@ -26,7 +26,7 @@ def preview(options: SwapOptions, place: Path, info: MediaInfo, swapper: Swapper
     began = time.monotonic()
     refuse(place, info, options.overwrite)
     seal = seal_of(options, info, swapper)
-    with load_finder() as finder:
+    with load_finder(note=ui.note) as finder:
         cast = Cast.of(options, finder, swapper)
         seen = glance(info, finder, swapper, options, ui)
     footage = seen.footage

@@ -70,7 +70,7 @@ def faces(
             source=(), input=path, output=path, start=start, end=end, threads=threads, keep_going=keep_going,
             no_limits=no_limits,
         )  # fmt: skip
-        with load_finder() as finder, terminal.live():
+        with load_finder(note=terminal.note) as finder, terminal.live():
             found = roster.people(options, finder, unchanged(), terminal)
         if found.people:
             terminal.figures(path.name, [], *roster.table(found))

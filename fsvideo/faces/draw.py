@@ -119,7 +119,8 @@ def head(canvas: Canvas, rng: np.random.Generator, face: Image) -> tuple[Array, 
     round_ = _unit(cv2.GaussianBlur(skull, (0, 0), min(wide, high) * canvas.size / 3))
     strands = _unit(cv2.GaussianBlur(shade, (0, 0), rng.uniform(0.3, 1.5) * canvas.size / 128), 190)
     color = np.asarray(_HAIR[rng.integers(len(_HAIR))]) * rng.uniform(0.8, 1.6)
-    hair_rgb = canvas.surface(rng, color, 0.08, (0.35 + 0.65 * strands) * (0.5 + round_ / 2))
+    shine = np.asarray((0.35 + 0.65 * strands) * (0.5 + round_ / 2), np.float32)
+    hair_rgb = canvas.surface(rng, color, 0.08, shine)
     clothes = canvas.surface(rng, rng.uniform(10, 230, 3), rng.uniform(0.03, 0.2))
     part = _unit(skull)[..., None]
     return clothes + part * (hair_rgb - clothes), _unit(np.maximum(skull, body))
