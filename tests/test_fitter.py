@@ -14,7 +14,7 @@ from fsvideo.backends import ready
 from fsvideo.backends.graph import Network, difference
 from fsvideo.backends.runtimes import RUNTIMES
 from fsvideo.faces.detect import FaceFinder
-from fsvideo.faces.landmarks import _FLAT, _INDICES, _SHAPE, Fitter, pose_of, with_profile
+from fsvideo.faces.landmarks import _FLAT, _INDICES, _SHAPE, Fitter, pose_of
 from fsvideo.models.landmarks import CHIP, CHIP_POINTS, POINTS, ChipMesh
 from fsvideo.networks import load_fitter, load_mesh
 from fsvideo.types import Array, Face, Image
@@ -94,19 +94,6 @@ def test_pose_of_a_shape_that_was_turned(degrees: tuple[float, float, float]) ->
     assert np.allclose(pose_of(mesh, UPRIGHT), (yaw * _FLAT, pitch, roll), atol=1e-3)
     quarter = np.array([[0, -1, 0], [1, 0, 0]], np.float32)
     assert np.allclose(pose_of(mesh, quarter), (yaw * _FLAT, pitch, roll + 90), atol=1e-3)
-
-
-def test_the_detector_says_how_far_a_profile_is_turned() -> None:
-    full = np.array([(0, 0), (1.04, 0), (0.52, 0.5), (0.2, 1), (0.84, 1)], np.float32)
-    half = full * np.float32([0.5, 1])
-    for pose in ((10, 5, 3), (-34, 0, 0), (50, -3, 0)):
-        given = np.array(pose, np.float32)
-        assert with_profile(given, full) is given, "eyes as far apart as they are seen in full"
-    assert np.allclose(with_profile(np.array([48, 5, 3], np.float32), half), (60, 5, 3), atol=0.1)
-    assert np.allclose(with_profile(np.array([-48, 5, 3], np.float32), half), (-60, 5, 3), atol=0.1)
-    assert np.allclose(with_profile(np.array([70, 0, 0], np.float32), half), (70, 0, 0)), "nor less than the mesh says"
-    nearly = np.array([20, 0, 0], np.float32)
-    assert with_profile(nearly, half) is nearly, "a narrow face seen in full is none"
 
 
 def test_nobody_is_seen_where_nobody_is(fitter: Fitter, portrait: tuple[Image, Face]) -> None:

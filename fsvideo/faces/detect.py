@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fsvideo.faces.align import five_points, invert, scale_of, similarity, transform, warp
-from fsvideo.faces.landmarks import Fitter, angles, lifted, lifted_if_dark, with_profile
+from fsvideo.faces.landmarks import Fitter, angles, lifted, lifted_if_dark
 from fsvideo.faces.quiet import without_chatter, without_plots
 from fsvideo.faces.yunet import Candidate, Detector, same
 from fsvideo.types import Array, Face, Image
@@ -174,7 +174,7 @@ class FaceFinder:
             fitted = self._fitter.fit(image, expected, found.score)
         if fitted is None or _apart(fitted.points, found.points) > _LOOSE * size:
             fitted = self._fitter.fit(image, found.points, found.score)
-        return None if fitted is None else replace(fitted, pose=with_profile(fitted.pose, found.points))
+        return fitted
 
     def _around(self, image: Image, points: Array) -> Candidate | None:
         """The face nearest to these points, not far from them, in a picture that is neither turned nor reduced."""

@@ -22,9 +22,7 @@ Mesh: TypeAlias = Callable[[Image], tuple[Array, float]]
 
 _DARK = 50  # mean level of a patch below which it is lifted
 _FLAT = 1.08  # times as large as it looks without perspective is a turn by mediapipe's account
-_HALF = 35.0  # degrees of yaw from which the mesh is not trusted alone
-_EYES = 1.04  # between the eyes of a face seen in full, in parts of the way from there to the mouth
-_PRESENT = 0.0  # logit of the mesh from which there is a face
+_PRESENT = 0.0  # logit of the mesh from which there is a face; in profile it does not reach that
 # Where the weighted points of MediaPipe's canonical face lie, by which it tells a pose (Apache 2.0, The MediaPipe
 # Authors): number, weight, x to the person's left, y up, z to the front in centimetres.
 # fmt: off
@@ -96,20 +94,6 @@ def pose_of(mesh: Array, matrix: Array) -> Array:
     u, _, v = np.linalg.svd((weights * here).T @ there)
     rotation = u @ np.diag([1, 1, np.sign(np.linalg.det(u @ v))]) @ v
     return angles(rotation, matrix) * np.array([_FLAT, 1, 1], np.float32)
-
-
-def with_profile(pose: Array, points: Array) -> Array:
-    """The pose of a face whose five points (5, 2) the detector has seen.
-
-    The mesh knows no profiles: it stops at some 50 degrees of yaw. How near one another the eyes are then says more.
-    """
-    right, left, mouth = points[0], points[1], points[3:].mean(0)
-    high = float(np.linalg.norm((right + left) / 2 - mouth))
-    ratio = float(np.linalg.norm(left - right)) / max(1e-6, high * _EYES)
-    seen = float(np.degrees(np.arccos(min(1.0, ratio))))
-    if abs(pose[0]) < _HALF or seen < abs(pose[0]):
-        return pose
-    return np.array([np.copysign(seen, pose[0]), *pose[1:]], np.float32)
 
 
 def angles(rotation: npt.NDArray[np.float64], matrix: Array) -> Array:
