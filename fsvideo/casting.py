@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -20,12 +20,16 @@ from fsvideo.options import Footage, Look, Region, SwapOptions
 from fsvideo.swapper import Swapper, mean_identity
 from fsvideo.types import Array, CropSpec, Face, FaceError, Identity, Image, MediaInfo, Portrait, Track
 
+View: TypeAlias = tuple[float, float, float]
+
 _RIVAL = 0.4  # a second face this large, relative to the largest, makes a source ambiguous
 _LOOK = Look()
 _FRAMES_A_SOURCE = 12  # looked at in a source that is a clip or a folder
 # How the five points of a source are moved before it is cut for the recogniser: scale, degrees, and how far, in
 # distances between the eyes.
-_VIEWS = ((1, 0, 0), (0.88, 0, 0), (1.12, 0, 0), (1, 8, 0), (1, -8, 0), (1, 0, 0.1), (1, 0, -0.1))
+_RECOGNISED = 0.5  # cosine to a reference from which somebody is the one: of strangers' photos 3 in 1,000 reach it, ...
+_WEAKLY = 0.6  # ... and below this it is better looked at
+_VIEWS: tuple[View, ...] = ((1, 0, 0), (0.88, 0, 0), (1.12, 0, 0), (1, 8, 0), (1, -8, 0), (1, 0, 0.1), (1, 0, -0.1))
 
 
 @dataclass(frozen=True)
@@ -72,13 +76,17 @@ class Cast:
         def known(paths: tuple[Path, ...]) -> Identity:
             return identify(finder, swapper, paths)
 
+        @cache
+        def seen(paths: tuple[Path, ...]) -> Array:  # as tracks are: one view of each picture is enough to know them
+            return identify(finder, swapper, paths, _VIEWS[:1]).embedding
+
         if options.parts:
             return Cast(
                 tuple(
                     Role(
                         part.name,
                         known(part.source) if part.source else None,
-                        known(part.reference).embedding,
+                        seen(part.reference),
                         part.start,
                         part.end,
                         part.region or options.region,
@@ -91,7 +99,7 @@ class Cast:
         if options.faces != "reference":
             who = options.faces
         elif options.reference is not None:
-            who = known((options.reference,)).embedding
+            who = seen((options.reference,))
         else:
             raise FaceError("--faces reference needs a picture of the person", "add --reference IMAGE")
         return Cast((Role("", known(options.source), who, region=options.region, look=options.look),))
@@ -106,12 +114,21 @@ class Cast:
         for likeness, person, role in sorted(self._likenesses(footage.tracks), key=lambda found: -found[0]):
             theirs = [t for t in footage.tracks if t.person == person]
             others = [t for t, other in played if other is role]
-            if likeness > SAME_PERSON and not any(overlap(a, b) for a in theirs for b in others):
+            if likeness > _RECOGNISED and not any(overlap(a, b) for a in theirs for b in others):
                 played += [(t, role) for t in theirs]
         for role in self.roles:
             if isinstance(role.who, str):
                 played += [(t, role) for t in _by_rule(role, footage, info)]
         return [(track, role) for track, role in played if role.face is not None]
+
+    def doubts(self, footage: Footage, info: MediaInfo) -> list[str]:
+        """A line for each person who was taken for a role's, and is only somewhat like them."""
+        chosen = {(track.person, role.name) for track, role in self.assign(footage, info)}
+        return [
+            f"{role.name or 'the reference'}: similarity of only {likeness:.2f} to who is swapped, see that it is them"
+            for likeness, person, role in self._likenesses(footage.tracks)
+            if (person, role.name) in chosen and likeness < _WEAKLY
+        ]
 
     def _likenesses(self, tracks: Sequence[Track]) -> Iterator[tuple[float, int, Role]]:
         """For each person of the clip, the role whose person they look most like, and how much.
@@ -141,8 +158,10 @@ def _by_rule(role: Role, footage: Footage, info: MediaInfo) -> list[Track]:
     return [t for t, _ in taken if t.person == largest]
 
 
-def identify(finder: FaceFinder, swapper: Swapper, sources: Sequence[Path]) -> Identity:
+def identify(finder: FaceFinder, swapper: Swapper, sources: Sequence[Path], views: Sequence[View] = _VIEWS) -> Identity:
     """The mean identity of photos, clips or folders of one person: sources, or references.
+
+    ``views``: in which each picture is looked at.
 
     Raises FaceError where one shows no face, several of like size, or people who do not look alike.
     """
@@ -155,7 +174,7 @@ def identify(finder: FaceFinder, swapper: Swapper, sources: Sequence[Path]) -> I
                 f"{path}: no face found in it",
                 "take a photo in which the face is large, sharp and seen from the front",
             )
-        means.append(mean_identity(embed_portraits(swapper, found), [path.name]).embedding)
+        means.append(mean_identity(embed_portraits(swapper, found, views), [path.name]).embedding)
         portraits += found[:1]
     for path, mean in zip(sources[1:], means[1:], strict=True):
         if float(mean @ means[0]) < SAME_PERSON / 2:
@@ -166,27 +185,27 @@ def identify(finder: FaceFinder, swapper: Swapper, sources: Sequence[Path]) -> I
     return replace(mean_identity(np.stack(means), [p.name for p in sources]), portrait=portraits[0])
 
 
-def embed_portraits(swapper: Swapper, portraits: Sequence[Portrait]) -> Array:
-    """(14 N, D) what the faces' embeddings are in the views of ``_VIEWS``, and those of their mirror images.
+def embed_portraits(swapper: Swapper, portraits: Sequence[Portrait], views: Sequence[View] = _VIEWS) -> Array:
+    """(2 V N, D) what the faces' embeddings are in V views, and those of their mirror images.
 
     A recogniser errs a little differently in each: their mean says better who somebody is.
     """
-    return np.concatenate([swapper.embed(_views(portrait, embedding_spec(swapper))) for portrait in portraits])
+    return np.concatenate([swapper.embed(_views(portrait, embedding_spec(swapper), views)) for portrait in portraits])
 
 
-def _views(portrait: Portrait, spec: CropSpec) -> Image:
-    """(14, S, S, 3) crops of one face that differ in size, angle and height, and their mirror images."""
+def _views(portrait: Portrait, spec: CropSpec, views: Sequence[View]) -> Image:
+    """(2 V, S, S, 3) crops of one face that differ in size, angle and height, and their mirror images."""
     points = portrait.face.points
     middle = points.mean(axis=0)
     crops = []
-    for scale, degrees, up in _VIEWS:
+    for scale, degrees, up in views:
         cos, sin = scale * np.cos(np.radians(degrees)), scale * np.sin(np.radians(degrees))
         turn = np.array([(cos, sin), (-sin, cos)])  # of points as rows
         raised = (0, up * np.linalg.norm(points[1] - points[0]))
         seen = ((points - middle) @ turn + middle + raised).astype(np.float32)
         crops.append(crop(portrait.image, seen, spec).rgb)
-    views = np.stack(crops)
-    return np.concatenate([views, views[:, :, ::-1]])
+    cut = np.stack(crops)
+    return np.concatenate([cut, cut[:, :, ::-1]])
 
 
 def embedding_spec(swapper: Swapper) -> CropSpec:

@@ -28,6 +28,7 @@ from fsvideo.planning import counts, plan
 from fsvideo.preview import preview
 from fsvideo.recipe import recipe
 from fsvideo.render import FrameTask, Job, painted
+from fsvideo.summary import counted
 from fsvideo.survey import Survey, decode, frames_at, look
 from fsvideo.swapper import Swapper
 from fsvideo.types import FaceError, Frame, MediaInfo, Ui
@@ -92,6 +93,9 @@ def _swap(
     result.swapped_frames, result.swapped_faces = counts(jobs, len(footage.times))
     absent = [part.name for part in options.parts if part.source and part.name not in {job.name for job in jobs}]
     result.notes += [f"{name}: nobody to swap was found" for name in absent if jobs]
+    result.notes += cast.doubts(footage, info)
+    if left := sum(int((job.opacity == 0).sum()) for job in jobs):
+        result.notes.append(f"{counted(left, 'face')} of who is swapped left as is: turned away, hidden or not wanted")
     if not jobs:
         _no_face(options, footage)
         made = "copied" if outputs.same_kind(options) else "written anew as it is"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from fsvideo.casting import Cast
-from fsvideo.faces.passing import common, passes_before
+from fsvideo.faces.passing import common, passes_before, shown_beside
 from fsvideo.faces.smooth import fade, smooth
 from fsvideo.options import Footage, SwapOptions
 from fsvideo.render import Job
@@ -25,10 +25,12 @@ def plan(footage: Footage, cast: Cast, info: MediaInfo, options: SwapOptions) ->
         steady, times = _steady(track, footage, options), footage.times[track.start : track.stop]
         opacity = fade(steady, times, bounds, role.takes(steady, times, info))
         if role.face is not None and opacity.any():
-            before = tuple(
-                other for other in bystanders if any(passes_before(other, steady, k) for k in common(other, steady))
+            others = tuple(
+                other
+                for other in bystanders
+                if any(passes_before(other, steady, k) or shown_beside(other, steady, k) for k in common(other, steady))
             )
-            jobs.append(Job(steady, opacity, role.face, role.look, role.name, before))
+            jobs.append(Job(steady, opacity, role.face, role.look, role.name, others))
     return jobs
 
 

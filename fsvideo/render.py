@@ -15,7 +15,7 @@ from fsvideo.faces.align import compose, crop_matrix, transform, warp
 from fsvideo.faces.blend import delta, masked, region_of, shifted
 from fsvideo.faces.calm import Shown, calm
 from fsvideo.faces.mask import beside, face_mask, scaled
-from fsvideo.faces.passing import passes_before
+from fsvideo.faces.passing import passes_before, shown_beside
 from fsvideo.faces.sharpness import Detail, match_sharpness
 from fsvideo.faces.tone import Cast, Plain, match_color, match_light, match_tint, plain_parts
 from fsvideo.media.color import add_rgb, region_rgb
@@ -31,7 +31,7 @@ _MOST_HELD = 1 << 30  # bytes of frames on their way through pass 2
 class Job:
     """A track that is to be swapped: smoothed, with an opacity for each of its frames. ``name``: of the person.
 
-    ``before``: tracks of others, who stay as they are, that pass before this one.
+    ``others``: tracks of people who stay as they are, and come near this one.
     """
 
     track: Track
@@ -39,7 +39,7 @@ class Job:
     identity: Identity  # the source's
     look: Look
     name: str = ""
-    before: tuple[Track, ...] = ()
+    others: tuple[Track, ...] = ()
     missing: Array | None = None  # (D,) of the source in what the swapper makes: see ``likeness``
 
     @cached_property
@@ -100,9 +100,10 @@ def _cut(frame: Frame, info: MediaInfo, job: Job, spec: CropSpec, meter: Meter) 
     features = transform(to_crop, job.track.features[row])
     with meter.stage("mask"):
         mask = face_mask(outline, features, spec.size, job.look)
-        for other in job.before:
-            if passes_before(other, job.track, frame.index):
-                mask = mask * beside(transform(to_crop, other.outline[frame.index - other.start]), spec.size)
+        for other in job.others:
+            if (before := passes_before(other, job.track, frame.index)) or shown_beside(other, job.track, frame.index):
+                theirs = transform(to_crop, other.outline[frame.index - other.start])
+                mask = mask * beside(theirs, spec.size, with_head=before)
         plain = plain_parts(scaled(outline, job.look.scale), features, spec.size)
     return FaceTask(job, box, region, np.clip(crop, 0, 255), mask, plain, matrix, opacity)
 

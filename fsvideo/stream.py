@@ -65,7 +65,7 @@ class Stage:
     def jobs(self, shown: Sequence[tuple[Track, float]], others: Sequence[Track]) -> list[Job]:
         """What is to be done for these faces, each as opaque as is said. ``others`` stay."""
         return [
-            Job(track, np.array([opacity], np.float32), self.identity, self.options.look, before=tuple(others))
+            Job(track, np.array([opacity], np.float32), self.identity, self.options.look, others=tuple(others))
             for track, opacity in shown
         ]
 

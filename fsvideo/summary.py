@@ -14,6 +14,11 @@ from fsvideo.types import MediaInfo
 _MATRIX = {0: "RGB", 1: "BT.709", 2: "untagged colour", 5: "BT.601", 6: "BT.601", 9: "BT.2020"}
 
 
+def counted(number: int, word: str) -> str:
+    """ "1 face", "2 faces"."""
+    return f"{number} {word}" + "s" * (number != 1)
+
+
 def describe(info: MediaInfo) -> str:
     """One line on an input: size, rate, colour, what else is in it."""
     parts = [f"{info.display_width} x {info.display_height}"]
@@ -32,6 +37,7 @@ def found_rows(result: SwapResult) -> list[tuple[str, str]]:
     """What the input holds."""
     times = result.footage.times
     seconds = float(times[-1] - times[0]) if len(times) else 0.0
+    seconds *= len(times) / max(1, len(times) - 1)  # the last frame is shown for a while, too
     length = f"{result.frames} frames, {seconds:.2f} s" if result.frames != 1 else "1 frame"
     if result.moments:
         length = f"{result.frames} frames looked at, at {result.moments} moments spread over {seconds:.0f} s"
@@ -47,10 +53,11 @@ def found_rows(result: SwapResult) -> list[tuple[str, str]]:
 def made_rows(result: SwapResult, options: SwapOptions, dry_run: bool) -> list[tuple[str, str]]:
     """What was made, or would be."""
     verb = "would be swapped" if dry_run or options.preview is not None else "swapped"
+    faces = counted(result.swapped_faces, "face")
     rows = [
         ("model", result.model),
         ("backend", result.backend),
-        (verb, f"{result.swapped_faces} faces in {result.swapped_frames} of {result.frames} frames"),
+        (verb, f"{faces} in {result.swapped_frames} of {counted(result.frames, 'frame')}"),
     ]
     rows += [("note", note) for note in result.notes]
     if dry_run:
@@ -59,7 +66,7 @@ def made_rows(result: SwapResult, options: SwapOptions, dry_run: bool) -> list[t
         rows.append(("preview", str(options.preview)))
     else:
         size = result.output.stat().st_size / 1e6 if result.output and result.output.is_file() else 0.0
-        rows.append(("output", f"{result.output}" + (f" ({size:.1f} MB)" if size else "")))
+        rows.append(("output", f"{result.output}" + (f" ({size:.1f} MB)" if size >= 0.05 else "")))
         rows.append(("marked", _marked(result, options)))
         rows += [(name, str(path)) for name, path in (("compare", options.compare), ("report", options.report)) if path]
     rate = result.frames / result.seconds if result.seconds else 0.0

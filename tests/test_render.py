@@ -11,6 +11,7 @@ import pytest
 from test_media_color import info_of, random_frame
 
 from fsvideo.casting import Cast, Role
+from fsvideo.faces.passing import passes_before
 from fsvideo.options import Footage, Look, SwapOptions
 from fsvideo.planning import plan
 from fsvideo.render import Job, Painter, cut_faces
@@ -94,9 +95,9 @@ def test_whoever_stays_as_they_are_and_passes_before_a_face_is_not_touched() -> 
     unlike = replace(near, embedding=np.eye(128, dtype=np.float32)[2])
     cast = Cast((Role("", WHO, WHO.embedding, look=PLAIN),))
     (job,) = plan(footage(far, unlike), cast, info, OPTIONS)
-    assert job.track.id == 1 and [other.id for other in job.before] == [0]
+    assert job.track.id == 1 and [other.id for other in job.others] == [0]
     full = np.ones(1, np.float32)
-    before, freely = painted([replace(job, opacity=full, before=())])
+    before, freely = painted([replace(job, opacity=full, others=())])
     _, behind = painted([replace(job, opacity=full)])
     head = cv2.fillPoly(np.zeros(before.shape, np.uint8), [near.outline[0].round().astype(np.int32)], 1) > 0
     assert (np.abs(freely - before)[head] > 30).sum() > 200  # it would have been painted over
@@ -104,4 +105,22 @@ def test_whoever_stays_as_they_are_and_passes_before_a_face_is_not_touched() -> 
     away = np.indices(before.shape)[1] > 154  # from the head and the soft edge around it
     assert np.array_equal(behind[away], freely[away]) and (np.abs(behind - before)[away] > 30).sum() > 100
     (whole,) = plan(footage(replace(far, outline=far.outline * 3 - 200), unlike), cast, info, OPTIONS)
-    assert not whole.before  # the smaller face is behind
+    assert not passes_before(unlike, whole.track, 0)  # the smaller face is behind
+
+
+def test_a_swap_ends_where_the_face_of_whoever_is_seen_beside_it_begins() -> None:
+    """Landmarks of a turned face may reach further than the face does."""
+    info = info_of("yuv444p", range_=2)
+    chosen, beside = standing(80, 90, 70), standing(138, 80, 40, number=1)
+    unlike = replace(beside, embedding=np.eye(128, dtype=np.float32)[2])
+    cast = Cast((Role("", WHO, WHO.embedding, look=PLAIN),))
+    (job,) = plan(footage(chosen, unlike), cast, info, OPTIONS)
+    assert [other.id for other in job.others] == [1]  # smaller, so behind
+    full = np.ones(1, np.float32)
+    before, freely = painted([replace(job, opacity=full, others=())])
+    _, held = painted([replace(job, opacity=full)])
+    shape = cv2.fillPoly(np.zeros(before.shape, np.uint8), [beside.outline[0].round().astype(np.int32)], 1)
+    face = cv2.erode(shape, np.ones((5, 5), np.uint8)) > 0
+    assert (np.abs(freely - before)[face] > 30).sum() > 20 and np.abs(held - before)[face].max() <= 1
+    far = np.indices(before.shape)[1] < beside.outline[0, :, 0].min() - 4
+    assert np.array_equal(held[far], freely[far])

@@ -101,6 +101,7 @@ def live(
         from fsvideo.live import live as run
         from fsvideo.media.broadcast import check_sink
         from fsvideo.networks import pick_device
+        from fsvideo.summary import counted
         from fsvideo.swapper import load_swapper
 
         check_sink(target)
@@ -111,11 +112,11 @@ def live(
         with _until_asked() as stop, terminal.gauge() as tell:
             result = run(options, source, target, swapper, stop, tell)
         said = result.as_dict()
-        latency = said["latency_ms"]
+        latency, faces = said["latency_ms"], counted(result.swapped_faces, "face")
         terminal.table(
             [
                 ("backend", swapper.backend),
-                ("swapped", f"{result.swapped_faces} faces in {result.swapped_frames} of {result.frames} frames"),
+                ("swapped", f"{faces} in {result.swapped_frames} of {counted(result.frames, 'frame')}"),
                 ("dropped", f"{result.dropped} frames"),
                 ("speed", f"{said['frames_per_second']:.1f} frames/s over {result.seconds:.1f} s"),
                 ("behind", f"{latency['median']:.0f} ms, 95 of 100 frames under {latency['p95']:.0f} ms"),

@@ -58,10 +58,14 @@ def kept(polygon: Array, size: int, room: float, edge: float) -> Array:
     return np.asarray(ramp * ramp * (3 - 2 * ramp), np.float32)
 
 
-def beside(other: Array, size: int) -> Array:
-    """(size, size) float32: 0 on somebody else's head, whose face's outline (K, 2) is given in crop pixels, 1 away."""
+def beside(other: Array, size: int, with_head: bool = True) -> Array:
+    """(size, size) float32: 0 on somebody else's head, whose face's outline (K, 2) is given in crop pixels, 1 away.
+
+    ``with_head``: hair and ears around it, too.
+    """
     wide = float(np.ptp(other[:, 0]))
-    return np.asarray(1 - kept(other, size, _HEAD * wide, _HEAD * wide), np.float32)
+    room, edge = (_HEAD, _HEAD) if with_head else (0.0, _ROOM)
+    return np.asarray(1 - kept(other, size, room * wide, edge * wide), np.float32)
 
 
 def distance_from(polygon: Array, size: int) -> Array:

@@ -1,7 +1,8 @@
-"""Who hides whose face: people who pass before one another."""
+"""Whose face must not be painted on: people who pass before one another, or are seen past one another."""
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 
 from fsvideo.types import Track
@@ -25,3 +26,18 @@ def passes_before(other: Track, track: Track, frame: int) -> bool:
     wide, wider = np.ptp(his[:, 0]), np.ptp(hers[:, 0])
     gap = np.linalg.norm(hers.mean(0) - his.mean(0))
     return bool(wider > wide and _APART * wide < gap < wide + wider)
+
+
+def shown_beside(other: Track, track: Track, frame: int) -> bool:
+    """Whether ``other``'s face is seen beside ``track``'s in this frame: near, its features outside that one's outline.
+
+    There what is swapped must end, even where landmarks of a turned face reach further. False where one is not there.
+    """
+    if frame not in common(other, track):
+        return False
+    hers, his = other.outline[frame - other.start], track.outline[frame - track.start]
+    if np.linalg.norm(hers.mean(0) - his.mean(0)) > np.ptp(his[:, 0]) + np.ptp(hers[:, 0]):
+        return False
+    around = np.ascontiguousarray(his, np.float32)
+    points = other.points[frame - other.start]
+    return all(cv2.pointPolygonTest(around, (float(x), float(y)), False) < 0 for x, y in points)
