@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from fsvideo.library import FrameSwapper, FsvideoError, SwapResult, load_swapper, swap
 
 
+def __dir__() -> list[str]:
+    return __all__
+
+
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'fsvideo' has no attribute {name!r}")

@@ -248,6 +248,8 @@ def _settings(source: Source, path: Path, output: Path, options: Options) -> Swa
     given: dict[str, Any] = {**options}
     for name in _PATHS:
         given[name] = Path(given[name]) if given.get(name) is not None else None
+    if isinstance(keep := given.get("keep"), str):
+        given["keep"] = (keep,)
     look = {field.name: given.pop(field.name) for field in fields(Look) if field.name in given}
     hints = get_type_hints(SwapOptions)
     for name, value in given.items():

@@ -149,8 +149,8 @@ class SwapResult:
     input: Path
     output: Path | None
     model: str
-    info: MediaInfo
-    footage: Footage
+    info: MediaInfo = field(repr=False)
+    footage: Footage = field(repr=False)  # landmarks and embeddings of all faces: nothing for a log
     frames: int = 0
     swapped_frames: int = 0
     swapped_faces: int = 0

@@ -100,10 +100,10 @@ def folder() -> Path:
     return installed if installed.is_dir() else package.parent / "weights"
 
 
-def find(name_or_path: str | Path) -> Path:
+def find(name_or_path: str | Path, expect: str | None = None) -> Path:
     """The file behind a shipped name ("identity") or a path; write ``./identity`` for a file that has such a name.
 
-    Raises WeightsError where there is none.
+    ``expect``: the kind wanted, for the names to choose from. Raises WeightsError where there is none.
     """
     if (shipped := SHIPPED.get(str(name_or_path))) is not None:
         path = folder() / shipped.file
@@ -112,7 +112,8 @@ def find(name_or_path: str | Path) -> Path:
         return path
     path = Path(name_or_path)
     if not os.path.exists(path):
-        raise WeightsError(f"no weights called {path}", f"give a file, or one of: {', '.join(SHIPPED)}")
+        names = [name for name, one in SHIPPED.items() if expect in (None, one.kind)]
+        raise WeightsError(f"no weights called {path}", f"give a file, or one of: {', '.join(names)}")
     if not os.path.isfile(path):
         raise WeightsError(f"{path} is not a file", "give a .safetensors file")
     return path
@@ -156,7 +157,7 @@ def load(name_or_path: str | Path, expect: str | None = None) -> Checkpoint:
     ``expect``: the kind the caller needs. Raises WeightsError, one line, if the file is missing, cut, altered, of
     another kind or no safetensors file.
     """
-    path = find(name_or_path)
+    path = find(name_or_path, expect)
     meta = _checked_meta(path)
     kind = meta.get("kind", "unknown")
     if expect is not None and kind != expect:

@@ -148,7 +148,7 @@ class _Region(click.ParamType):
     ),
     click.option(
         "--quality",
-        type=int,
+        type=click.IntRange(0, 100),
         metavar="N",
         help="The encoder's own scale (crf for x264, lower is better).  [default: visually lossless]",
     ),
@@ -278,6 +278,8 @@ def swap(
         raise click.UsageError(f"--faces and --reference go with --source: --{given[0]} names the people itself")
     if len({reference for _, reference in pairs}) < len(pairs):
         raise click.UsageError("two --map name the same REFERENCE")
+    if rest["preview"] is not None and rest["preview"].suffix.lower() != ".png":
+        raise click.UsageError(f"--preview is a PNG picture: {rest['preview'].name} must end in .png")
     single = [rest[name] for name in ("report", "compare", "preview")]
     if (len(inputs) > 1 or job_list is not None) and any(single):
         raise click.UsageError("--report, --compare and --preview go with one --input")

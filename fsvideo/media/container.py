@@ -65,7 +65,7 @@ class VideoWriter(PartsWriter):
         except (av.error.FFmpegError, OSError, ValueError) as error:
             self.abort()
             failure = self._failure(error)
-            failure.hint = "try another --encoder or container"
+            failure.hint = "try another --encoder, --preset or container"
             raise failure from error
         except BaseException:
             self.abort()
