@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 
 from fsvideo.types import Track
 
 _APART = 0.3  # widths of a face between two middles, below which both tracks are taken for one head
+
+_PLAIN = 0.8  # score of the detector from which a face is not hidden, or hardly
 
 
 def common(a: Track, b: Track) -> range:
@@ -29,15 +30,15 @@ def passes_before(other: Track, track: Track, frame: int) -> bool:
 
 
 def shown_beside(other: Track, track: Track, frame: int) -> bool:
-    """Whether ``other``'s face is seen beside ``track``'s in this frame: near, its features outside that one's outline.
+    """Whether ``other``'s face is plainly seen near ``track``'s in this frame, and is not the same head.
 
-    There what is swapped must end, even where landmarks of a turned face reach further. False where one is not there.
+    There what is swapped must end: landmarks of a turned face reach further than the face does, onto whoever is behind.
+    False where one is not there.
     """
     if frame not in common(other, track):
         return False
-    hers, his = other.outline[frame - other.start], track.outline[frame - track.start]
-    if np.linalg.norm(hers.mean(0) - his.mean(0)) > np.ptp(his[:, 0]) + np.ptp(hers[:, 0]):
-        return False
-    around = np.ascontiguousarray(his, np.float32)
-    points = other.points[frame - other.start]
-    return all(cv2.pointPolygonTest(around, (float(x), float(y)), False) < 0 for x, y in points)
+    row = frame - other.start
+    hers, his = other.outline[row], track.outline[frame - track.start]
+    wide, wider = np.ptp(his[:, 0]), np.ptp(hers[:, 0])
+    gap = np.linalg.norm(hers.mean(0) - his.mean(0))
+    return bool(_APART * wide < gap < wide + wider and other.score[row] >= _PLAIN)
