@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from fsvideo.faces.align import crop
 from fsvideo.faces.detect import FaceFinder
-from fsvideo.faces.people import SAME_PERSON, overlap, presence
+from fsvideo.faces.people import RECOGNISED, SAME_PERSON, overlap, presence
 from fsvideo.media import read
 from fsvideo.media.view import upright
 from fsvideo.options import Footage, Look, Region, SwapOptions
@@ -25,10 +25,9 @@ View: TypeAlias = tuple[float, float, float]
 _RIVAL = 0.4  # a second face this large, relative to the largest, makes a source ambiguous
 _LOOK = Look()
 _FRAMES_A_SOURCE = 12  # looked at in a source that is a clip or a folder
+_WEAKLY = 0.6  # cosine to a reference below which it is better looked at whether this is the one
 # How the five points of a source are moved before it is cut for the recogniser: scale, degrees, and how far, in
 # distances between the eyes.
-_RECOGNISED = 0.5  # cosine to a reference from which somebody is the one: of strangers' photos 3 in 1,000 reach it, ...
-_WEAKLY = 0.6  # ... and below this it is better looked at
 _VIEWS: tuple[View, ...] = ((1, 0, 0), (0.88, 0, 0), (1.12, 0, 0), (1, 8, 0), (1, -8, 0), (1, 0, 0.1), (1, 0, -0.1))
 
 
@@ -114,7 +113,7 @@ class Cast:
         for likeness, person, role in sorted(self._likenesses(footage.tracks), key=lambda found: -found[0]):
             theirs = [t for t in footage.tracks if t.person == person]
             others = [t for t, other in played if other is role]
-            if likeness > _RECOGNISED and not any(overlap(a, b) for a in theirs for b in others):
+            if likeness > RECOGNISED and not any(overlap(a, b) for a in theirs for b in others):
                 played += [(t, role) for t in theirs]
         for role in self.roles:
             if isinstance(role.who, str):

@@ -13,7 +13,7 @@ from fsvideo.casting import embedding_spec, identify
 from fsvideo.faces.align import FEATURE_POINTS, OUTLINE, crop
 from fsvideo.faces.causal import CausalFollower, Present
 from fsvideo.faces.detect import FaceFinder
-from fsvideo.faces.people import SAME_PERSON
+from fsvideo.faces.people import RECOGNISED
 from fsvideo.faces.smooth import fade
 from fsvideo.likeness import always, corrected
 from fsvideo.options import SwapOptions
@@ -54,7 +54,7 @@ class Stage:
         shown, others = [], []
         for number, (face, one) in enumerate(zip(faces, who, strict=True)):
             track = _track(number, frame.index, face, who=one)
-            if self.wanted is None or float(one @ self.wanted) > SAME_PERSON:
+            if self.wanted is None or float(one @ self.wanted) > RECOGNISED:
                 shown.append((track, float(fade(track, [0.0])[0])))
             else:
                 others.append(track)
@@ -123,7 +123,7 @@ class Stream:
     def _chosen(self, present: list[Present]) -> list[Present]:
         wanted = self._stage.wanted
         if wanted is not None:
-            return [p for p in present if p.embedding is not None and float(p.embedding @ wanted) > SAME_PERSON]
+            return [p for p in present if p.embedding is not None and float(p.embedding @ wanted) > RECOGNISED]
         if self._stage.options.faces == "largest":
             return sorted(present, key=lambda p: -p.presence)[:1]
         return present

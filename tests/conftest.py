@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
+    from fsvideo.faces.detect import FaceFinder
     from fsvideo.media.seal import Seal
 
 
@@ -53,3 +55,12 @@ def seal(config: Path) -> Seal:
     from fsvideo.media.seal import Seal
 
     return Seal(certificate.kept_or_new(), "1.2.3", "a model", {"AEI-Net": "ab" * 32})
+
+
+@pytest.fixture(scope="module")
+def finder() -> Iterator[FaceFinder]:
+    """The face finder with the weights that ship."""
+    from fsvideo.networks import load_finder
+
+    with load_finder() as finder:
+        yield finder

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from face_fixtures import EXAMPLES, Head, backdrop, load_embed, load_finder, read_clip
+from face_fixtures import EXAMPLES, Head, backdrop, load_embed, read_clip
 
 from fsvideo.faces.detect import FaceFinder
 from fsvideo.faces.follow import Follower, Tracking
@@ -30,12 +30,6 @@ MARKED = {
     "glasses": [(46, 766, 494, 40), (55, 770, 491, 41), (68, 781, 487, 42), (81, 801, 484, 44), (94, 794, 482, 44),
                 (104, 805, 478, 45)],
 }  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def finder() -> Iterator[FaceFinder]:
-    with load_finder() as finder:
-        yield finder
 
 
 def swapped(tracking: Tracking, person: int) -> dict[int, Array]:

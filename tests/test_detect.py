@@ -3,14 +3,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from face_fixtures import EXAMPLES, backdrop, load_finder, read_image
+from face_fixtures import EXAMPLES, backdrop, read_image
 
 from fsvideo.faces.detect import FaceFinder, carried
 from fsvideo.faces.quiet import without_chatter, without_plots
@@ -19,12 +18,6 @@ from fsvideo.types import Array, Face, Image
 
 # pictures that hold more than one face, or none
 COUNTS = {"group__21.jpg": 3, "group_friends__22.jpg": 6, "three_people__48.jpg": 3, "two_people__24.jpg": 2}
-
-
-@pytest.fixture(scope="module")
-def finder() -> Iterator[FaceFinder]:
-    with load_finder() as finder:
-        yield finder
 
 
 @pytest.fixture(scope="module")

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
 
 import cv2
 import numpy as np
 import pytest
 import torch
-from face_fixtures import EXAMPLES, load_finder, read_image
+from face_fixtures import EXAMPLES, read_image
 
 from fsvideo.backends import ready
 from fsvideo.backends.graph import Network, difference
@@ -22,12 +21,6 @@ from fsvideo.networks import load_fitter, load_mesh
 from fsvideo.types import Array, Face, Image
 
 UPRIGHT = np.array([[1, 0, 0], [0, 1, 0]], np.float32)
-
-
-@pytest.fixture(scope="module")
-def finder() -> Iterator[FaceFinder]:
-    with load_finder() as finder:
-        yield finder
 
 
 @pytest.fixture(scope="module")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from itertools import chain
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from face_fixtures import EXAMPLES, Head, backdrop, load_embed, load_finder, read_clip, read_image
+from face_fixtures import EXAMPLES, Head, backdrop, load_embed, read_clip, read_image
 
 from fsvideo.faces.detect import FaceFinder
 from fsvideo.faces.follow import Follower, Tracking, rescaled
@@ -18,12 +18,6 @@ from fsvideo.faces.smooth import smooth
 from fsvideo.types import Image
 
 RATE = 30
-
-
-@pytest.fixture(scope="module")
-def finder() -> Iterator[FaceFinder]:
-    with load_finder() as finder:
-        yield finder
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from face_fixtures import EXAMPLES, load_finder, read_image
+from face_fixtures import EXAMPLES, read_image
 
 from fsvideo import pipeline
 from fsvideo.console import Silent
@@ -32,12 +31,6 @@ from fsvideo.types import Array, CropSpec, FsvideoError, Identity, Image
 
 HOPPER, ASTRONAUT, CLIP = (EXAMPLES / name for name in ("grace_hopper.jpg", "astronaut.png", "astronaut.mp4"))
 CPU = torch.device("cpu")
-
-
-@pytest.fixture(scope="module")
-def finder() -> Iterator[FaceFinder]:
-    with load_finder() as finder:
-        yield finder
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from face_fixtures import EXAMPLES, Head, backdrop, load_embed, load_finder
+from face_fixtures import EXAMPLES, Head, backdrop, load_embed
 from hard_fixtures import Run
 
 from fsvideo.cli import main
@@ -55,12 +55,6 @@ def middles(frames: list[dict[str, Any]]) -> dict[str, list[tuple[int, float]]]:
             left, _, right, _ = face["region"]
             found.setdefault(face["name"], []).append((frame["index"], (left + right) / 2 / 640))
     return found
-
-
-@pytest.fixture(scope="module")
-def finder() -> Iterator[FaceFinder]:
-    with load_finder() as finder:
-        yield finder
 
 
 @pytest.fixture(scope="module")

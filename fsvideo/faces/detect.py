@@ -13,12 +13,12 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
-from fsvideo.faces.align import five_points, invert, scale_of, similarity, transform, warp
-from fsvideo.faces.landmarks import Fitter, angles, lifted, lifted_if_dark
+from fsvideo.faces.align import five_points, invert, scale_of, similarity, transform
+from fsvideo.faces.landmarks import Fitter, angles
+from fsvideo.faces.patch import lifted, patch
 from fsvideo.faces.quiet import without_chatter, without_plots
 from fsvideo.faces.yunet import Candidate, Detector, same
 from fsvideo.types import Array, Face, Image
@@ -120,8 +120,8 @@ class FaceFinder:
         for zoom in _ZOOMS:
             template = ((_PATCH - 0.5) * zoom + 0.5) * _MESH_SIDE
             matrix = similarity(points, template)
-            patch = lifted_if_dark(warp(image, matrix, _MESH_SIDE, _MESH_SIDE, border=cv2.BORDER_CONSTANT))
-            result = self._mesh.detect(self._mp_image(image_format=self._srgb, data=patch))
+            upright = patch(image, matrix, _MESH_SIDE)
+            result = self._mesh.detect(self._mp_image(image_format=self._srgb, data=upright))
             if not result.face_landmarks:
                 continue
             mesh = np.array([(p.x, p.y) for p in result.face_landmarks[0]], np.float32) * _MESH_SIDE - 0.5
@@ -187,9 +187,8 @@ class FaceFinder:
 
     def _nearest(self, image: Image, points: Array, matrix: Array, side: int, min_score: float) -> Candidate | None:
         """What the detector sees nearest to these points in the patch of ``side`` pixels that the matrix cuts."""
-        patch = lifted_if_dark(warp(image, matrix, side, side, border=cv2.BORDER_CONSTANT))
         expected = transform(matrix, points)
-        found = self.detector.detect(patch, min_score)
+        found = self.detector.detect(patch(image, matrix, side), min_score)
         if not found:
             return None
         nearest = min(found, key=lambda c: float(np.abs(c.points - expected).mean()))

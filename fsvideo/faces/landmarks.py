@@ -10,17 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeAlias
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
-from fsvideo.faces.align import five_points, invert, similarity, transform, warp
+from fsvideo.faces.align import five_points, invert, similarity, transform
+from fsvideo.faces.patch import patch
 from fsvideo.types import Array, Face, Image
 
 Mesh: TypeAlias = Callable[[Image], tuple[Array, float]]
 """A chip (S, S, 3) uint8 -> (478, 3) points in its pixels, 0..S, z away from the camera; a logit of there being one."""
 
-_DARK = 50  # mean level of a patch below which it is lifted
 _FLAT = 1.08  # times as large as it looks without perspective is a turn by mediapipe's account
 _PRESENT = 0.0  # logit of the mesh from which there is a face; in profile it does not reach that
 # Where the weighted points of MediaPipe's canonical face lie, by which it tells a pose (Apache 2.0, The MediaPipe
@@ -74,7 +73,7 @@ class Fitter:
     def fit(self, image: Image, points: Array, score: float) -> Face | None:
         """The face of the RGB picture whose five points (5, 2) are about there; None where the mesh sees none."""
         matrix = similarity(points, self._template)
-        chip = lifted_if_dark(warp(image, matrix, self._size, self._size, border=cv2.BORDER_CONSTANT))
+        chip = patch(image, matrix, self._size)
         found, presence = self._mesh(chip)
         if presence < _PRESENT:
             return None
@@ -102,14 +101,3 @@ def angles(rotation: npt.NDArray[np.float64], matrix: Array) -> Array:
     pitch = np.degrees(np.arcsin(np.clip(-rotation[1, 2], -1, 1)))
     roll = np.degrees(np.arctan2(rotation[1, 0], rotation[1, 1])) + np.degrees(np.arctan2(matrix[1, 0], matrix[0, 0]))
     return np.array([yaw, pitch, roll], np.float32)
-
-
-def lifted(image: Image) -> Image:
-    """The picture with its shadows opened: a power curve of exponent 0.4."""
-    curve = (255 * (np.arange(256) / 255) ** 0.4).astype(np.uint8)
-    return np.asarray(cv2.LUT(image, curve), np.uint8)
-
-
-def lifted_if_dark(patch: Image) -> Image:
-    """A patch as the networks get it: dark ones lifted."""
-    return lifted(patch) if patch.mean() < _DARK else patch

@@ -7,7 +7,6 @@ import numpy as np
 from fsvideo.types import Track
 
 _APART = 0.3  # widths of a face between two middles, below which both tracks are taken for one head
-
 _PLAIN = 0.8  # score of the detector from which a face is not hidden, or hardly
 
 

@@ -14,6 +14,7 @@ from fsvideo.types import Array, Face, Image, Track
 Embed = Callable[[Sequence[Image]], Array]
 """N aligned crops (S, S, 3) -> (N, D) embeddings, centred (the mean over many people subtracted), of unit length."""
 
+RECOGNISED = 0.5  # cosine to a reference picture from which somebody is the one: of strangers' 3 in 1,000 reach it
 SAME_PERSON = 0.38  # cosine of two tracks' embeddings; strangers are around 0, most of one person's tracks above 0.5
 _SAME_PLACE, _SOON = 0.3, 2.0  # ... that is enough for a face seen again this soon (seconds) where it was
 _FAR_AWAY = 0.5  # ... that is needed where it is far from where it was,
