@@ -14,7 +14,8 @@ import numpy as np
 from fsvideo import casting
 from fsvideo.console import Silent
 from fsvideo.faces.detect import FaceFinder
-from fsvideo.faces.follow import Follower, Scout, Scouted, rescaled
+from fsvideo.faces.follow import Follower, rescaled
+from fsvideo.faces.scout import Scout, Scouted
 from fsvideo.media import read
 from fsvideo.media.seek import Marks, fingerprint, frames_from
 from fsvideo.media.view import upright

@@ -15,8 +15,8 @@ import numpy.typing as npt
 from fsvideo.faces.align import OUTLINE, crop
 from fsvideo.faces.cuts import CutDetector
 from fsvideo.faces.detect import FaceFinder, carried
-from fsvideo.faces.follow import DETECT_EVERY
 from fsvideo.faces.people import Embed, Sample, best, frontal, mean_embedding, quality
+from fsvideo.faces.scout import DETECT_EVERY
 from fsvideo.faces.smooth import BRIDGE, END, PITCH, TURN, YAW
 from fsvideo.faces.yunet import iou
 from fsvideo.types import Array, CropSpec, Face, Image

@@ -7,16 +7,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from fsvideo.faces.cuts import CutDetector
 from fsvideo.faces.detect import FaceFinder
 from fsvideo.faces.people import Embed
+from fsvideo.faces.scout import DETECT_EVERY, Scout, Scouted, reduced
 from fsvideo.faces.track import Tracker
-from fsvideo.faces.yunet import Candidate, Detector, same
+from fsvideo.faces.yunet import same
 from fsvideo.types import CropSpec, Face, Image, Track
 
-DETECT_EVERY = 5  # frames
-_FAST = 0.5  # of the longer side for most detections ...
-_FINE_EVERY = 4  # ... and once in this many in full
 _HELD = (
     64 << 20
 )  # bytes of pictures through which a newcomer is followed back: even a look in full may have missed them
@@ -44,46 +41,6 @@ class _Past:
     index: int
     image: Image
     faces: list[Face]
-
-
-@dataclass(frozen=True)
-class Scouted:
-    """A frame, RGB, and what was seen in it without knowing who was in the one before."""
-
-    image: Image
-    cut: bool  # it begins a new shot
-    due: bool  # it is one in which newcomers are looked for
-    fine: bool  # ... in full
-    candidates: list[Candidate] | None  # the detector's answer, where it is due and was asked ahead
-
-
-class Scout:
-    """Goes before the follower, in another thread if you like: finds cuts, and where in some frames faces may be.
-
-    ``side``: in pictures of so many pixels a longer side newcomers are looked for.
-    """
-
-    def __init__(self, detector: Detector, side: int) -> None:
-        self._detector, self._side = detector, side
-        self._cutter = CutDetector()
-        self._frame = -1  # of this shot
-
-    def look(self, image: Image, cut: bool = False, ask: bool = True) -> Scouted:
-        """Take the next frame. ``cut``: it begins a new shot, whatever it looks like; ``ask``: the detector, where due.
-
-        The picture is kept for a while: do not write to it afterwards.
-        """
-        cut = self._cutter.update(image) or cut
-        self._frame = 0 if cut else self._frame + 1
-        nth, rest = divmod(self._frame, DETECT_EVERY)
-        fine = nth % _FINE_EVERY == 0
-        found = self._detector.candidates(image, side=reduced(self._side, fine)) if ask and rest == 0 else None
-        return Scouted(image, cut, rest == 0, fine, found)
-
-
-def reduced(side: int, fine: bool) -> int:
-    """Pixels of the longer side in which newcomers are looked for."""
-    return side if fine else round(_FAST * side)
 
 
 class Follower:
