@@ -237,7 +237,7 @@ def test_interrupt_leaves_no_output_and_exits_130(tmp_path: Path) -> None:
         stderr=subprocess.PIPE,
         text=True,
         cwd=ROOT,
-        env={**os.environ, "COLUMNS": "100"},
+        env={**os.environ, "COLUMNS": "100", "PYTHONFAULTHANDLER": "1"},
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell starts background jobs deaf to it
     )
     began = time.monotonic()
@@ -246,7 +246,7 @@ def test_interrupt_leaves_no_output_and_exits_130(tmp_path: Path) -> None:
     time.sleep(0.3)
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == 130, stderr
     assert "Traceback" not in stderr
     left = list(tmp_path.iterdir())
     assert all(p.name.startswith(".out-") and p.suffix == ".fsvideo" for p in left) and len(left) <= 1
