@@ -48,16 +48,19 @@ def ahead(items: Iterable[T], depth: int) -> Generator[T]:
                 close()
         put(_End(error))
 
-    thread = threading.Thread(target=work, daemon=True, name="fsvideo-stage")
-    thread.start()
+    # Not a daemon: one that is left behind in the middle of OpenCV when Python exits aborts the process.
+    thread = threading.Thread(target=work, name="fsvideo-stage")
     try:
+        with uninterrupted():
+            thread.start()
         while not isinstance(item := ready.get(), _End):
             yield item
         if item.error is not None:
             raise item.error
     finally:
         stop.set()
-        thread.join()
+        if thread.ident is not None:
+            thread.join()
 
 
 def latest(items: Iterator[T], stop: threading.Event, patience: float) -> Generator[T]:
