@@ -7,6 +7,7 @@ import signal
 import threading
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -51,8 +52,7 @@ def ahead(items: Iterable[T], depth: int) -> Generator[T]:
     # Not a daemon: one that is left behind in the middle of OpenCV when Python exits aborts the process.
     thread = threading.Thread(target=work, name="fsvideo-stage")
     try:
-        with uninterrupted():
-            thread.start()
+        thread.start()
         while not isinstance(item := ready.get(), _End):
             yield item
         if item.error is not None:
@@ -109,16 +109,33 @@ def latest(items: Iterator[T], stop: threading.Event, patience: float) -> Genera
 
 
 @contextmanager
-def uninterrupted() -> Iterator[None]:
-    """Ctrl-C waits until this block is done: for code of others that swallows it, or aborts. A few seconds at most."""
+def insisted() -> Iterator[None]:
+    """Ctrl-C or SIGTERM that code of others swallows in this block, or takes for an error, is raised at its end."""
     if threading.current_thread() is not threading.main_thread():  # which alone is interrupted
         yield
         return
     asked: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, frame: asked.append(number))
+    failed: Exception | None = None
+    before = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)}
+    # None: set by others than Python, which could not set it again
+    before = {one: handler for one, handler in before.items() if handler not in (None, signal.SIG_IGN)}
+
+    def remember(number: int, frame: FrameType | None) -> None:
+        asked.append(number)
+        handler = before[signal.Signals(number)]
+        if callable(handler):
+            handler(number, frame)
+
+    for one in before:
+        signal.signal(one, remember)
     try:
         yield
+    except Exception as error:
+        failed = error
     finally:
-        signal.signal(signal.SIGINT, before or signal.default_int_handler)
+        for one, handler in before.items():
+            signal.signal(one, handler)
     if asked:
-        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(asked[0])
+    if failed is not None:
+        raise failed

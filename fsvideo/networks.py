@@ -15,7 +15,6 @@ from fsvideo.backends.graph import Network
 from fsvideo.backends.ready import pick, ready
 from fsvideo.faces.detect import FaceFinder
 from fsvideo.faces.landmarks import Fitter
-from fsvideo.flow import uninterrupted
 from fsvideo.models import hear
 from fsvideo.models.expression import Blendshapes
 from fsvideo.models.identity import IDENTITY_ENCODERS, EncoderEnsemble, IdentityEncoder, SecondOpinion, ThirdOpinion
@@ -76,8 +75,7 @@ def load_fitter(note: Callable[[str], None] = lambda text: None) -> Fitter:
     network = Network(net, net.inputs, net.outputs, net.probe, "", {})
     name = pick("auto", "cpu")
     try:
-        with uninterrupted():
-            run = None if name == "torch" else ready(network, name, note, exact=True).run
+        run = None if name == "torch" else ready(network, name, note, exact=True).run
     except FsvideoError:  # as every runtime gives the same, there is nothing to say
         run = None
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-
 import cv2
 import numpy as np
 import pytest
@@ -15,7 +13,6 @@ from fsvideo.backends.graph import Network, difference
 from fsvideo.backends.runtimes import RUNTIMES
 from fsvideo.faces.detect import FaceFinder
 from fsvideo.faces.landmarks import _FLAT, _INDICES, _SHAPE, Fitter, pose_of
-from fsvideo.flow import uninterrupted
 from fsvideo.models.landmarks import CHIP, CHIP_POINTS, POINTS, ChipMesh
 from fsvideo.networks import load_fitter, load_mesh
 from fsvideo.types import Array, Face, Image
@@ -126,14 +123,3 @@ def test_the_chip_is_the_one_it_was_trained_on() -> None:
     assert torch.allclose(by_crop * mesh.scale + mesh.origin, by_chip, atol=1e-3)
     template: Array = np.array(CHIP_POINTS)
     assert template.shape == (5, 2) and 0 < template.min() < template.max() < CHIP
-
-
-def test_an_interrupt_waits_until_the_network_is_loaded() -> None:
-    done = []
-    with pytest.raises(KeyboardInterrupt), uninterrupted():
-        signal.raise_signal(signal.SIGINT)
-        done.append("loaded")
-    assert done == ["loaded"]
-    with uninterrupted():
-        pass
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

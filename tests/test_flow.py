@@ -55,15 +55,51 @@ def test_ctrl_c_while_the_thread_starts_leaves_none_behind(monkeypatch: pytest.M
 
     closed: list[bool] = []
     monkeypatch.setattr(threading.Thread, "start", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        next(flow.ahead(_endless(closed), 2))
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts background jobs deaf to it
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            next(flow.ahead(_endless(closed), 2))
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert closed and not _stages()
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_ctrl_c_waits_for_the_end_of_an_uninterrupted_block() -> None:
-    done = False
-    with pytest.raises(KeyboardInterrupt), flow.uninterrupted():
-        signal.raise_signal(signal.SIGINT)
-        done = True
-    assert done
+@pytest.mark.parametrize("asks", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("swallowing", [True, False])
+def test_who_asks_is_heard_where_others_swallow_it(asks: signal.Signals, swallowing: bool) -> None:
+    class Asked(Exception):
+        pass
+
+    def handler(number: int, frame: object) -> None:
+        raise Asked
+
+    def others() -> None:
+        try:
+            signal.raise_signal(asks)
+        except Asked as error:
+            if not swallowing:
+                raise ValueError("something else") from error
+
+    before = signal.signal(asks, handler)
+    try:
+        with pytest.raises(Asked), flow.insisted():
+            others()
+        assert signal.getsignal(asks) is handler
+    finally:
+        signal.signal(asks, before)
+
+
+def test_errors_go_through_where_nobody_asks() -> None:
+    with pytest.raises(ValueError, match="of its own"), flow.insisted():
+        raise ValueError("of its own")
+
+
+def test_who_does_not_listen_is_left_alone() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with pytest.raises(ValueError, match="of its own"), flow.insisted():
+            signal.raise_signal(signal.SIGINT)
+            raise ValueError("of its own")
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)

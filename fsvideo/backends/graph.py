@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from fsvideo.backends.runtimes import Engine
+from fsvideo.flow import insisted
 from fsvideo.types import FsvideoError
 
 LIMIT = 1e-3  # of pixels in [-1, 1]: an eighth of a grey level; of places in pixels: nothing
@@ -57,7 +58,7 @@ def fingerprint(net: nn.Module, about: str) -> str:
 def make(network: Network) -> bytes:
     """An ONNX file of it. Raises FsvideoError where the exporter cannot do it."""
     try:
-        with _quiet(), torch.no_grad():
+        with insisted(), _quiet(), torch.no_grad():
             program = torch.onnx.export(
                 network.net,
                 network.probe(2),

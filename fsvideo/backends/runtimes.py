@@ -15,6 +15,7 @@ from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 
+from fsvideo.flow import insisted
 from fsvideo.types import Array, FsvideoError
 
 Runner: TypeAlias = Callable[..., list[Array]]
@@ -195,7 +196,8 @@ def _loaded(name: str, use: Callable[[Runtime], T]) -> T:
     if not installed(runtime.package):
         raise needs([runtime.package], f"the backend {name}")
     try:
-        return use(runtime)
+        with insisted():
+            return use(runtime)
     except Exception as error:  # the runtimes raise kinds of their own, and loading one can fail in the system
         line = (str(error).splitlines() or [type(error).__name__])[0]
         raise FsvideoError(f"{runtime.package} cannot start: {line}", "swap with --backend torch") from error
