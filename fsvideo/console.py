@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,6 +23,8 @@ from rich.table import Table
 from rich.text import Text
 
 from fsvideo.types import FsvideoError
+
+_LOG_WIDTH = 10_000  # characters
 
 
 class _Rate(ProgressColumn):
@@ -44,12 +47,19 @@ class _Count(ProgressColumn):
         return Text(f"{int(task.completed)}{total}")
 
 
+def _stderr(quiet: bool) -> Console:
+    """Lines are as long as they are where no terminal shows them: paths and hashes stay whole in a log."""
+    console = Console(stderr=True, quiet=quiet, highlight=False)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = _LOG_WIDTH
+    return console
+
+
 class Terminal:
     """A live display on stderr (types.Ui). With ``quiet`` it shows errors and nothing else."""
 
     def __init__(self, quiet: bool) -> None:
-        self.console = Console(stderr=True, quiet=quiet, highlight=False)
-        self._error = Console(stderr=True, highlight=False)
+        self.console, self._error = _stderr(quiet), _stderr(False)
         self._progress: Progress | None = None
         self._task: TaskID | None = None
         self._stage, self._done, self._began, self._unit = "", 0, 0.0, "frames"
@@ -130,7 +140,7 @@ class Terminal:
         self.console.print(table)
 
     def print(self, text: str) -> None:
-        self.console.print(text)
+        self.console.print(text, soft_wrap=True)
 
     def error(self, error: FsvideoError) -> None:
         """What is wrong, and what to do."""

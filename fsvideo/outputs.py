@@ -26,16 +26,22 @@ def default_output(source: Path) -> Path:
     return source.with_name(f"{source.stem}-swapped{suffix}")
 
 
-def finished_before(options: SwapOptions, listed: bool) -> bool:
-    """Whether a run that is resumed has nothing to do here: the output is there, and no unfinished work beside it.
-
-    Of a single input, not ``listed``, that is so where the run was killed after its work, while it cleaned up; else
-    an output that exists is an error, as the settings may be others now.
-    """
-    if not options.resume or options.overwrite or not options.output.exists():
+def finished_before(options: SwapOptions) -> bool:
+    """Whether a run that is resumed has nothing to do: the output is there, and no unfinished work beside it."""
+    if not options.resume or options.overwrite or options.preview is not None or not options.output.exists():
         return False
-    cleared = clear_remains(options.output)
-    return (listed or cleared) and not folder_of(options.output).exists()
+    clear_remains(options.output)
+    return not folder_of(options.output).exists()
+
+
+def check_names(options: SwapOptions, info: MediaInfo, write: bool) -> None:
+    """What can be said of a single job before networks are loaded. Raises OSError for a file that is not there."""
+    parts = [path for part in options.parts for path in (*part.source, *part.reference)]
+    for path in (*options.source, *parts, *((options.reference,) if options.reference is not None else ())):
+        path.stat()
+    if write:
+        again = options.overwrite or options.resume or folder_of(options.output).exists()
+        refuse(options.preview or options.output, info, options.overwrite if options.preview is not None else again)
 
 
 def write_options(options: SwapOptions, swapper: Swapper, work: Work | None) -> WriteOptions:

@@ -46,7 +46,7 @@ def test_a_list_is_done_and_what_fails_does_not_stop_it(folder: Path) -> None:
     assert "broken.mp4" in two["error"]
     assert three["output"] == str(folder / "clips" / "nobody10-swapped.mp4")
     assert "2 of 3 done, 1 failed" in done.stderr
-    assert done.stderr.rstrip().splitlines()[-1].lstrip().startswith(f"{folder}/clips/broken.mp4")
+    assert done.stderr.rstrip().splitlines()[-1].lstrip().startswith(f"two.mp4 was not made: {folder}/clips/broken.mp4")
     before = (folder / "one.mp4").read_bytes()
     again = json.loads(run(*common, "--resume", code=1).stdout)
     assert [one.get("skipped", False) for one in again] == [True, False, True]

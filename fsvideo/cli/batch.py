@@ -45,7 +45,7 @@ def run_jobs(jobs: list[SwapOptions], listed: bool, dry_run: bool, as_json: bool
 
     from fsvideo import heap
     from fsvideo.networks import pick_device
-    from fsvideo.outputs import finished_before
+    from fsvideo.outputs import check_names, finished_before
     from fsvideo.pipeline import check_input
     from fsvideo.pipeline import swap as run
     from fsvideo.summary import as_dict, found_rows, made_rows
@@ -55,7 +55,8 @@ def run_jobs(jobs: list[SwapOptions], listed: bool, dry_run: bool, as_json: bool
     torch.set_num_threads(threads)
     heap.keep()
     if not listed:
-        check_input(jobs[0].input, jobs[0].no_limits, jobs[0].keep_going)  # before the networks are loaded
+        info = check_input(jobs[0].input, jobs[0].no_limits, jobs[0].keep_going)
+        check_names(jobs[0], info, write=not dry_run)
     one, device = jobs[0], pick_device(jobs[0].device)
     swapper = load_swapper(one.model, one.refine, device, one.refine_strength, one.backend, terminal.note)
     results: list[dict[str, Any]] = []
@@ -63,9 +64,10 @@ def run_jobs(jobs: list[SwapOptions], listed: bool, dry_run: bool, as_json: bool
     for options in jobs:
         options = replace(options, threads=threads)
         try:
-            terminal.print(f"[bold]{escape(options.input.name)}[/]")
-            if finished_before(options, listed):
-                terminal.note(f"{options.output} is there already: left as it is")
+            goes_to = f" [dim]to[/] {escape(str(options.output))}" if listed else ""
+            terminal.print(f"[bold]{escape(options.input.name)}[/]{goes_to}")
+            if finished_before(options):
+                terminal.note(f"{options.output} is there already: left as it is (--overwrite makes it anew)")
                 results.append({"input": str(options.input), "output": str(options.output), "skipped": True})
                 outcomes.append(Outcome(options, "done before"))
                 continue
@@ -80,7 +82,7 @@ def run_jobs(jobs: list[SwapOptions], listed: bool, dry_run: bool, as_json: bool
                 raise
             terminal.error(error)
             results.append({"input": str(options.input), "error": str(error), "hint": error.hint})
-            outcomes.append(Outcome(options, "failed", reason=str(error)))
+            outcomes.append(Outcome(options, "failed", reason=f"{options.output.name} was not made: {error}"))
     failed = [one.reason for one in outcomes if one.state == "failed"]
     if listed:
         terminal.listing(["input", "output", "frames", "faces", "time", "state"], [one.row for one in outcomes])
