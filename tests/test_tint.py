@@ -66,6 +66,21 @@ def test_small_stains_go_on_skin_alone() -> None:
     assert left["skin"] < 0.5 * left["lips"]
 
 
+def test_skin_in_the_shade_is_more_saturated_than_in_the_light() -> None:
+    """Half as dark a grey cheek gets the root of what it would, a brow gets no more than its share."""
+    flat = np.broadcast_to(SKIN, (128, 128, 3)).astype(np.float32)
+    shaded = np.full_like(flat, 0.5 * float(luma(SKIN)))
+    everywhere, nowhere = np.ones((32, 32), np.float32), np.zeros((32, 32), np.float32)
+    left = {}
+    for name, skin in (("skin", everywhere), ("lips", nowhere)):
+        mended = match_tint(shaded, flat, Plain(nowhere, skin, nowhere, nowhere, nowhere))
+        np.testing.assert_allclose(luma(mended), luma(shaded), atol=0.02)
+        left[name] = float(np.ptp(mended[64, 64]) / np.ptp(SKIN))
+    share = (0.5 * float(luma(SKIN)) + 8) / (float(luma(SKIN)) + 8)  # of the brightness, eight levels being none
+    assert left["lips"] == pytest.approx(share, abs=0.01)
+    assert left["skin"] == pytest.approx(np.sqrt(share), abs=0.01)
+
+
 def test_skin_where_the_target_has_grey_brows_is_not_grey() -> None:
     where = np.zeros((128, 128), np.float32)
     where[40:52, 30:90] = 1

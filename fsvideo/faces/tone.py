@@ -22,6 +22,7 @@ STAIN = 80.0  # levels of a colour difference that are mended at most
 TO_YCC = np.array([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]], np.float32)
 FROM_CC = np.array([[0, 1.402], [-0.344136, -0.714136], [1.772, 0]], np.float32)  # Cb, Cr -> RGB, luma unchanged
 LUMA = TO_YCC[:1]
+RICH = np.float32(0.5)  # of the colour that something loses where it is darker, what skin in the shade keeps
 BROW_SIGMA = 1 / 16  # of the crop's side: from how far around a brow the skin's hue below it is guessed
 BARED = (0.05, 0.25)  # logarithm of brightness by which a result is lighter than a brow: then skin lies there
 APART = (0.25, 0.5)  # logarithm of brightness: how far off the result may be, and from where on it is no use
@@ -86,27 +87,32 @@ def match_tint(swapped: Array, target: Array, plain: Plain | None = None) -> Arr
     Crops (S, S, 3) on the 0..255 scale. Skin, lips and shadows keep the target's make-up and light: what a network
     paints beside that is a stain: grey lids, a green cheek. On ``plain`` skin, small ones go, too. A
     recogniser is also pleased by such stains, and people see them at once. Where the target has brows its skin's hue is
-    guessed from around them: skin that lies there now would be grey.
+    guessed from around them: skin that lies there now would be grey. So would a cheek in the shade, were it no more
+    saturated than one in the light.
     """
     if plain is None:
         return _tinted(swapped, target, TINT_SIGMA, None, None)
-    tinted = _tinted(swapped, target, TINT_SIGMA, None, plain.brows)
-    return _tinted(tinted, target, SKIN_SIGMA, cv2.max(plain.bare, plain.brows), plain.brows)
+    tinted = _tinted(swapped, target, TINT_SIGMA, None, plain)
+    return _tinted(tinted, target, SKIN_SIGMA, cv2.max(plain.bare, plain.brows), plain)
 
 
-def _tinted(swapped: Array, target: Array, sigma: float, where: Array | None, brows: Array | None) -> Array:
+def _tinted(swapped: Array, target: Array, sigma: float, where: Array | None, plain: Plain | None) -> Array:
     small = max(8, len(swapped) // SHRINK)
     whole, whole_t = (
         cv2.transform(cv2.resize(picture, (small, small), interpolation=cv2.INTER_AREA), TO_YCC)
         for picture in (swapped, target)
     )
-    if brows is not None:
+    if plain is not None:
         lighter = cv2.log((cv2.max(whole[..., 0], 0) + LEAST) / (cv2.max(whole_t[..., 0], 0) + LEAST))
-        whole_t = _without(np.asarray(whole_t, np.float32), brows * _ramp(lighter, *BARED))
+        whole_t = _without(np.asarray(whole_t, np.float32), plain.brows * _ramp(lighter, *BARED))
     soft, soft_t = (cv2.GaussianBlur(picture, (0, 0), small * sigma) for picture in (whole, whole_t))
     luma, chroma, luma_t, chroma_t = soft[..., :1], soft[..., 1:], soft_t[..., :1], soft_t[..., 1:]
     # As saturated as the target at this brightness: a dark brow on light skin has less of the skin's colour.
-    wanted = chroma_t * np.minimum((luma + LEAST) / (luma_t + LEAST), 1)
+    darker = np.minimum((luma + LEAST) / (luma_t + LEAST), 1)
+    if plain is not None:  # skin in the shade is more saturated than in the light: it would be grey
+        skin = (plain.bare - plain.around).clip(0, 1) * (1 - plain.brows)
+        darker = darker ** (1 - RICH * skin[..., None])
+    wanted = chroma_t * darker
     change = np.clip(wanted - chroma, -STAIN, STAIN)
     if where is not None:
         change *= where[..., None]

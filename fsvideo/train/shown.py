@@ -24,6 +24,7 @@ from fsvideo.faces.tone import (
     LIGHT_SIGMA,
     LUMA,
     MOST,
+    RICH,
     SHADED,
     SHRINK,
     SKIN_SIGMA,
@@ -112,22 +113,25 @@ def tinted(y: Tensor, target: Tensor, maps: Maps | None = None) -> Tensor:
     """``fsvideo.faces.tone.match_tint`` for batches (N, 3, S, S) in [-1, 1]."""
     if maps is None:
         return _tinted(y, target, TINT_SIGMA, None, None)
-    coloured = _tinted(y, target, TINT_SIGMA, None, maps.brows)
-    return _tinted(coloured, target, SKIN_SIGMA, torch.maximum(maps.bare, maps.brows), maps.brows)
+    coloured = _tinted(y, target, TINT_SIGMA, None, maps)
+    return _tinted(coloured, target, SKIN_SIGMA, torch.maximum(maps.bare, maps.brows), maps)
 
 
-def _tinted(y: Tensor, target: Tensor, sigma: float, where: Tensor | None, brows: Tensor | None) -> Tensor:
+def _tinted(y: Tensor, target: Tensor, sigma: float, where: Tensor | None, maps: Maps | None) -> Tensor:
     whole, whole_t = _ycc(y), _ycc(target)
-    if brows is not None:
+    if maps is not None:
         lighter = ((whole[:, :1].clamp(min=0) + LEAST) / (whole_t[:, :1].clamp(min=0) + LEAST)).log()
-        brows = brows * _ramp(lighter, *BARED)
+        brows = maps.brows * _ramp(lighter, *BARED)
         skin, wide = 1 - brows, brows.shape[-1] * BROW_SIGMA
         around = _blurred(whole_t * skin, wide) / _blurred(skin, wide).clamp(min=1e-3)
         whole_t = torch.lerp(whole_t, around, brows)
     soft, soft_t = (_blurred(x, x.shape[-1] * sigma) for x in (whole, whole_t))
     luma, chroma, luma_t, chroma_t = soft[:, :1], soft[:, 1:], soft_t[:, :1], soft_t[:, 1:]
-    wanted = chroma_t * ((luma + LEAST) / (luma_t + LEAST)).clamp(max=1)
-    change = torch.einsum("ck,nkhw->nchw", y.new_tensor(FROM_CC), (wanted - chroma).clamp(-STAIN, STAIN))
+    darker = ((luma + LEAST) / (luma_t + LEAST)).clamp(max=1)
+    if maps is not None:
+        skin = (maps.bare - maps.around).clamp(0, 1) * (1 - maps.brows)
+        darker = darker ** (1 - float(RICH) * skin)
+    change = torch.einsum("ck,nkhw->nchw", y.new_tensor(FROM_CC), (chroma_t * darker - chroma).clamp(-STAIN, STAIN))
     change = change if where is None else change * where
     return y + _enlarged(change, y) / 127.5
 
