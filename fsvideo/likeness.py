@@ -3,6 +3,7 @@
 AEI-Net answers with a face that a recogniser places near the source, always a little off, and off by much the same in
 every frame of one person: towards an average face, and towards who the target is. Asked for the source and as much
 beyond, it comes nearer. Nothing is learned here; the difference is measured on a few frames before a run begins.
+Of glasses what is asked for says what the target does: see ``glasses``.
 """
 
 from __future__ import annotations
@@ -73,17 +74,29 @@ def corrected(
     """
     looks = worth_looking(jobs, cuts, among)
     missing: defaultdict[Hashable, list[Array]] = defaultdict(list)
+    owns: defaultdict[Hashable, list[Array]] = defaultdict(list)
     for frame in frames_at(list(looks)):
         for task in swap_faces(cut_faces([frame], info, looks[frame.index], swapper.spec), swapper, 1):
             if not task.faces:
                 continue
             result, size = Painter(info, options).paint(task), swapper.spec.size
             crops = [warp(region_rgb(result, info, face.box), face.matrix, size, size) for face in task.faces]
-            for face, z_y in zip(task.faces, swapper.embed(np.stack(crops).clip(0, 255)), strict=True):
+            shown, own = (swapper.embed(np.stack(each).clip(0, 255)) for each in (crops, [f.crop for f in task.faces]))
+            for face, z_y, z_t in zip(task.faces, shown, own, strict=True):
                 wanted = face.job.wanted.embedding
                 missing[_key(face.job)].append(wanted - z_y * float(z_y @ wanted))
-    means = {key: np.float32(_GAIN) * np.mean(found, axis=0) for key, found in missing.items()}
-    return [replace(job, missing=means.get(_key(job))) for job in jobs]
+                owns[_key(face.job)].append(z_t)
+    return [replace(job, missing=_asked(job, missing[_key(job)], owns[_key(job)], swapper)) for job in jobs]
+
+
+def _asked(job: Job, missing: Sequence[Array], owns: Sequence[Array], swapper: Swapper) -> Array | None:
+    """What to ask for beyond the job's source; None where nothing was looked at. ``owns``: whom the target shows."""
+    if not missing:
+        return None
+    beyond = np.float32(_GAIN) * np.mean(missing, axis=0)
+    if swapper.glasses is None:
+        return np.asarray(beyond, np.float32)
+    return np.asarray(beyond + swapper.glasses.as_on(np.mean(owns, axis=0), job.wanted.embedding + beyond), np.float32)
 
 
 def always(frame: Frame) -> FramesAt:

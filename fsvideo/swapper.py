@@ -14,13 +14,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import fsvideo
-from fsvideo import weights
+from fsvideo import glasses, weights
 from fsvideo.backends.graph import Network
 from fsvideo.backends.ready import pick, ready
 from fsvideo.backends.runtimes import Engine
 from fsvideo.faces.align import crop, transform
 from fsvideo.faces.detect import FaceFinder
 from fsvideo.faces.mesh import lay
+from fsvideo.glasses import Glasses
 from fsvideo.models import aei, hear
 from fsvideo.models.chain import Chain
 from fsvideo.models.identity import EncoderEnsemble
@@ -48,6 +49,11 @@ class Swapper(Protocol):
     @property
     def spec(self) -> CropSpec: ...
 
+    @property
+    def glasses(self) -> Glasses | None:
+        """What glasses do to its embeddings, where that is known."""
+        ...
+
     def embed(self, crops: Array | Image) -> Array:
         """(N, S, S, 3) RGB on the 0..255 scale -> (N, D) unit-length identity embeddings."""
         ...
@@ -73,6 +79,7 @@ class AEISwapper:
     hashes: Mapping[str, str] = field(default_factory=dict)
     share: float = 1.0  # of HEAR-Net's repair
     engine: Engine | None = None
+    glasses: Glasses | None = None
 
     @property
     def backend(self) -> str:
@@ -128,6 +135,7 @@ class Unchanged:
     name: str = "unchanged"
     hashes: Mapping[str, str] = field(default_factory=dict)
     backend: str = f"{_TORCH}, float32"  # of the encoder
+    glasses: Glasses | None = None
 
     def embed(self, crops: Array | Image) -> Array:
         with torch.inference_mode():
@@ -229,7 +237,7 @@ def _load(model: str, refine: bool, device: torch.device, share: float) -> AEISw
         hashes["HEAR-Net"] = weights.sha256(meta["refiner"])
     name = meta.get("name") or checkpoint.path.stem
     name += " with HEAR-Net" if refiner is not None else " without HEAR-Net"
-    return AEISwapper(name, net, encoder, refiner, spec, device, hashes, share)
+    return AEISwapper(name, net, encoder, refiner, spec, device, hashes, share, glasses=glasses.load(encoder.name))
 
 
 def unchanged() -> Swapper:

@@ -1,9 +1,9 @@
 """The weights that ship, and checkpoints in general: find, verify, load, save.
 
 Checkpoints are safetensors files: they hold numbers and text, never code. Their header carries strings that describe
-them: ``kind`` ("identity", "landmarks", "expression", "aei", "hear" or "judges"), ``name``, the architecture's sizes as
-JSON under ``config``, the crop as JSON under ``crop``, the identity encoder's name under ``identity``, and more as
-needed.
+them: ``kind`` ("identity", "landmarks", "expression", "aei", "hear", "judges" or "glasses"), ``name``, the sizes of the
+architecture as JSON under ``config``, the crop as JSON under ``crop``, the identity encoder's name under ``identity``,
+and more as needed.
 A file's layout is checked before anything is allocated for it, and a shipped file's sha256 before it is used.
 """
 
@@ -63,6 +63,12 @@ SHIPPED: dict[str, Shipped] = {
     "identity": Shipped("identity_dlib.safetensors", "identity", "who a face is: dlib's half of z_id", "CC0-1.0"),
     "second": Shipped("identity_faceres.safetensors", "identity", "a second opinion, for training alone", "MIT"),
     "third": Shipped("identity_mobilefacenet.safetensors", "identity", "the other half of z_id", "Apache-2.0"),
+    "glasses": Shipped(
+        "glasses.safetensors",
+        "glasses",
+        "what glasses do to z_id: the target keeps its own",
+        "LicenseRef-NonCommercial",
+    ),
     "landmarker": Shipped("face_landmarker.task", "landmarker", "478 face landmarks, expression, pose", "Apache-2.0"),
     "mesh": Shipped("landmarks_mesh.safetensors", "landmarks", "its points, for faces that are followed", "Apache-2.0"),
     "expression": Shipped(

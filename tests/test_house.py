@@ -32,6 +32,7 @@ FLOOR = {
     "weights": 2,
     "backends": 2,
     "journal": 3,
+    "glasses": 3,
     "networks": 3,
     "swapper": 4,
     "casting": 5,

@@ -77,7 +77,7 @@ class Occluders:
         group = groups[rng.integers(len(groups))]
         item = group[rng.integers(len(group))]
         if isinstance(item, Cutout):
-            rgb, alpha = self._lay(rng, item)
+            rgb, alpha = self.lay(rng, item)
         else:
             rgb, alpha = KINDS[item](self._canvas, rng, face)
         rgb = _matched(rng, rgb, alpha, face)
@@ -88,7 +88,7 @@ class Occluders:
             rgb, alpha = both[..., :3] / both[..., 3:], both[..., 3]
         return np.clip(rgb, 0, 255), np.clip(alpha, 0, 1)
 
-    def _lay(self, rng: np.random.Generator, cutout: Cutout) -> tuple[Array, Array]:
+    def lay(self, rng: np.random.Generator, cutout: Cutout) -> tuple[Array, Array]:
         """A cut-out turned, scaled and put in a place that suits it."""
         high, wide = cutout.rgba.shape[:2]
         if cutout.folder == "glasses":

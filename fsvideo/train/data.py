@@ -104,13 +104,17 @@ def mark_twins(folder: Path) -> int:
 
 def contact_sheet(folder: Path, output: Path, seed: int = 0) -> None:
     """Up to 120 crops, drawn at random, as one picture."""
-    ends = [len(np.load(p)["ends"]) for p in _shards(folder)]
-    count = sum(ends)
-    chosen = set(np.random.default_rng(seed).choice(count, min(120, count), replace=False).tolist())
-    shown = [shrink(rgb, 112) for row, rgb in enumerate(_crops(folder)) if row in chosen]
+    shown = list(some(folder, 120, np.random.default_rng(seed), 112))
     shown += [np.zeros((112, 112, 3), np.uint8)] * (-len(shown) % 15)
     rows = [np.hstack(shown[at : at + 15]) for at in range(0, len(shown), 15)]
     cv2.imwrite(str(output), np.vstack(rows)[..., ::-1])
+
+
+def some(folder: Path, most: int, rng: np.random.Generator, size: int) -> Iterator[Image]:
+    """Crops of a data folder drawn at random, ``most`` of them at most, at ``size`` pixels."""
+    count = sum(len(np.load(p)["ends"]) for p in _shards(folder))
+    chosen = set(rng.choice(count, min(most, count), replace=False).tolist())
+    yield from (shrink(rgb, size) for row, rgb in enumerate(_crops(folder)) if row in chosen)
 
 
 def embed(
