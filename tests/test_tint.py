@@ -81,6 +81,14 @@ def test_skin_in_the_shade_is_more_saturated_than_in_the_light() -> None:
     assert left["skin"] == pytest.approx(np.sqrt(share), abs=0.01)
 
 
+def test_a_result_darker_than_black_is_no_trouble() -> None:
+    """Networks overshoot."""
+    everywhere, nowhere = np.ones((32, 32), np.float32), np.zeros((32, 32), np.float32)
+    plain = Plain(nowhere, everywhere, nowhere, nowhere, nowhere)
+    for made, target in ((face() - 300, face()), (face(), face() - 300)):
+        assert np.isfinite(match_tint(made, target, plain)).all()
+
+
 def test_skin_where_the_target_has_grey_brows_is_not_grey() -> None:
     where = np.zeros((128, 128), np.float32)
     where[40:52, 30:90] = 1

@@ -108,7 +108,7 @@ def _tinted(swapped: Array, target: Array, sigma: float, where: Array | None, pl
     soft, soft_t = (cv2.GaussianBlur(picture, (0, 0), small * sigma) for picture in (whole, whole_t))
     luma, chroma, luma_t, chroma_t = soft[..., :1], soft[..., 1:], soft_t[..., :1], soft_t[..., 1:]
     # As saturated as the target at this brightness: a dark brow on light skin has less of the skin's colour.
-    darker = np.minimum((luma + LEAST) / (luma_t + LEAST), 1)
+    darker = np.minimum((luma.clip(0) + LEAST) / (luma_t.clip(0) + LEAST), 1)
     if plain is not None:  # skin in the shade is more saturated than in the light: it would be grey
         skin = (plain.bare - plain.around).clip(0, 1) * (1 - plain.brows)
         darker = darker ** (1 - RICH * skin[..., None])

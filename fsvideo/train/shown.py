@@ -127,7 +127,7 @@ def _tinted(y: Tensor, target: Tensor, sigma: float, where: Tensor | None, maps:
         whole_t = torch.lerp(whole_t, around, brows)
     soft, soft_t = (_blurred(x, x.shape[-1] * sigma) for x in (whole, whole_t))
     luma, chroma, luma_t, chroma_t = soft[:, :1], soft[:, 1:], soft_t[:, :1], soft_t[:, 1:]
-    darker = ((luma + LEAST) / (luma_t + LEAST)).clamp(max=1)
+    darker = ((luma.clamp(min=0) + LEAST) / (luma_t.clamp(min=0) + LEAST)).clamp(max=1)
     if maps is not None:
         skin = (maps.bare - maps.around).clamp(0, 1) * (1 - maps.brows)
         darker = darker ** (1 - float(RICH) * skin)
