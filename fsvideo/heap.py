@@ -1,4 +1,4 @@
-"""The C library's heap: told to keep the memory of one frame for the next."""
+"""The C library's heap: told to keep the memory of one frame for the next, but not that of pass 1 for pass 2."""
 
 from __future__ import annotations
 
@@ -20,3 +20,9 @@ def keep() -> bool:
         return False
     libc = ctypes.CDLL(None)
     return all(libc.mallopt(parameter, value) == 1 for parameter, value in _SETTINGS.items())
+
+
+def give_back() -> None:
+    """Hand freed memory back to the system, where it can be told so (glibc): before other work that needs its own."""
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)

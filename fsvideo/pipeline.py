@@ -13,7 +13,7 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
-from fsvideo import cluster, likeness, outputs, parts, report
+from fsvideo import cluster, heap, likeness, outputs, parts, report
 from fsvideo.casting import Cast
 from fsvideo.forecast import forecast
 from fsvideo.journal import Work, folder_of
@@ -85,6 +85,7 @@ def _swap(
             found = look(info, finder, swapper, options, ui, meter=meter)
         else:
             found = parts.surveyed(work, lambda memory: look(info, finder, swapper, options, ui, memory, meter))
+    heap.give_back()
     footage = found.footage
     jobs = plan(footage, cast, info, options)
     result = SwapResult(options.input, None, swapper.name, info, footage, frames=len(footage.times))

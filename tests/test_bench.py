@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import platform
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -136,3 +139,26 @@ def test_the_peak_is_what_was_held() -> None:
     before = whole.peak()
     ballast = np.ones(before + (64 << 20), np.uint8)
     assert whole.peak() > before + (32 << 20) and ballast[-1] == 1
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the heap of another C library is left as it is")
+def test_freed_memory_is_kept_until_it_is_given_back() -> None:
+    """In a process of its own, whose heap nobody else's pieces lie in."""
+    script = """
+import numpy as np
+from fsvideo import heap
+
+def held():
+    return int(open("/proc/self/statm").read().split()[1]) * 4096 >> 20
+
+assert heap.keep()
+begin = held()
+pieces = [np.ones(1 << 20, np.uint8) for _ in range(200)]
+del pieces[::2]  # nothing at the end is free
+kept = held()
+heap.give_back()
+print(kept - begin, held() - begin)
+"""
+    said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    kept, left = map(int, said.split())
+    assert kept > 180 and left < 130
