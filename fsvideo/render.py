@@ -16,6 +16,7 @@ from fsvideo.faces.blend import delta, masked, region_of, shifted
 from fsvideo.faces.calm import Shown, calm
 from fsvideo.faces.mask import beside, face_mask, scaled
 from fsvideo.faces.passing import passes_before, shown_beside
+from fsvideo.faces.rims import match_rims
 from fsvideo.faces.sharpness import Detail, match_sharpness
 from fsvideo.faces.tone import Cast, Plain, match_color, match_light, match_tint, plain_parts
 from fsvideo.media.color import add_rgb, region_rgb
@@ -257,6 +258,7 @@ class Painter:
             if look.sharpness == "match":
                 swapped, detail = match_sharpness(swapped, *where, past.detail)
                 past = replace(past, detail=detail)
+            swapped = match_rims(swapped, face.crop, face.plain)
             self.past[face.job.track.id] = past
             box = masked(face.mask, face.matrix, face.box)
             part = box.within(face.box)

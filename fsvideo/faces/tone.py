@@ -104,7 +104,7 @@ def _tinted(swapped: Array, target: Array, sigma: float, where: Array | None, pl
     )
     if plain is not None:
         lighter = cv2.log((cv2.max(whole[..., 0], 0) + LEAST) / (cv2.max(whole_t[..., 0], 0) + LEAST))
-        whole_t = _without(np.asarray(whole_t, np.float32), plain.brows * _ramp(lighter, *BARED))
+        whole_t = _without(np.asarray(whole_t, np.float32), plain.brows * ramp(lighter, *BARED))
     soft, soft_t = (cv2.GaussianBlur(picture, (0, 0), small * sigma) for picture in (whole, whole_t))
     luma, chroma, luma_t, chroma_t = soft[..., :1], soft[..., 1:], soft_t[..., :1], soft_t[..., 1:]
     # As saturated as the target at this brightness: a dark brow on light skin has less of the skin's colour.
@@ -142,14 +142,14 @@ def plain_parts(outline: Array, features: Array, size: int) -> Plain:
     y, x = np.mgrid[:small, :small].astype(np.float32)
     above = ((x - right[0]) * up[0] + (y - right[1]) * up[1]) / wide
     away = {name: np.min([distance_from(one, small) for one in each], 0) / wide for name, each in parts.items()}
-    around = _ramp(distance_from(face, small) / wide, *_OUTSIDE)
-    bare = cv2.max(around, _ramp(np.min(list(away.values()), 0), *_BARE))
-    forehead = _ramp(above, *_ABOVE) * _ramp(away["brows"], *_AWAY) * (1 - around)
+    around = ramp(distance_from(face, small) / wide, *_OUTSIDE)
+    bare = cv2.max(around, ramp(np.min(list(away.values()), 0), *_BARE))
+    forehead = ramp(above, *_ABOVE) * ramp(away["brows"], *_AWAY) * (1 - around)
     along = x * across[0] + y * across[1]
     corners = np.concatenate(parts["eyes"]) @ across
     beside = np.maximum(corners.min() - along, along - corners.max()) / wide
-    temples = _ramp(beside, *_BESIDE) * _ramp(above, *_CHEEK) * bare * (1 - around)
-    brows = (1 - _ramp(away["brows"], *_BROW)) * (1 - around)
+    temples = ramp(beside, *_BESIDE) * ramp(above, *_CHEEK) * bare * (1 - around)
+    brows = (1 - ramp(away["brows"], *_BROW)) * (1 - around)
     return Plain(around, np.asarray(bare, np.float32), forehead, np.asarray(temples, np.float32), brows)
 
 
@@ -193,7 +193,7 @@ def _useless(apart: Array, plain: Array, temples: Array) -> Array:
     """Where, in the ``plain`` parts, the result is too far ``apart`` in light or the ``temples`` are far too dark, and
     a little around it; 0..1."""
     side = len(apart)
-    stained = cv2.max(_ramp(np.abs(apart) * plain, *APART), _ramp(apart * temples, *SHADED))
+    stained = cv2.max(ramp(np.abs(apart) * plain, *APART), ramp(apart * temples, *SHADED))
     wrong = cv2.dilate(stained, np.ones((2 * round(side / 32) + 1,) * 2))
     return np.asarray(cv2.GaussianBlur(wrong, (0, 0), side * LIGHT_SIGMA) * cv2.max(plain, temples), np.float32)
 
@@ -202,7 +202,7 @@ def _enlarged(small: Array, picture: Array) -> Array:
     return np.asarray(cv2.resize(small, picture.shape[1::-1], interpolation=cv2.INTER_LINEAR), np.float32)
 
 
-def _ramp(x: Array, low: float, high: float) -> Array:
+def ramp(x: Array, low: float, high: float) -> Array:
     """0 up to ``low``, 1 from ``high`` on, smooth between."""
     t = ((x - low) / (high - low)).clip(0, 1)
     return np.asarray(t * t * (3 - 2 * t), np.float32)

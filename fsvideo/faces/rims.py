@@ -1,0 +1,55 @@
+"""Rims of glasses: what the swapped face lost of the target's dark ones is the target's own pixels.
+
+AEI-Net paints dark rims pale where the source wears none, and HEAR-Net gives back only a part. Nothing but glasses
+draws a dark line across the bridge of a nose; where there is one, dark lines around the eyes are rims.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from fsvideo.faces.tone import LEAST, LUMA, Plain, ramp
+from fsvideo.types import Array
+
+# Parts of the default crop's side: the eyes lie at 0.385 from its top.
+_BRIDGE = ((0.33, 0.49), (0.45, 0.55))  # rows and columns between the eyes
+_EYES = (0.26, 0.55)  # rows in which rims lie
+_FADE = 0.02  # of these rows' ends
+_WIDEST = 0.045  # a line
+# Logarithm of brightness: how much darker than what is around it a line is,
+_CROSSES = (0.15, 0.35)  # where it is widest apart on the bridge: from where on it may be a rim, and is one
+_LOST = (0.12, 0.35)  # in the target beyond what it is in the result: from where on it is lost in part, and wholly
+
+
+def match_rims(swapped: Array, target: Array, plain: Plain) -> Array:
+    """Lay the target's dark rims over the swapped face, where it has lost them; skin alone is looked at.
+
+    Crops (S, S, 3) on the 0..255 scale, cut by the default template; the very ``swapped`` where nobody wears such.
+    """
+    size = len(target)
+    rows = slice(*(round(size * one) for one in _EYES))
+    lines = _lines(target[rows], size)
+    (top, bottom), (left, right) = (tuple(round(size * one) for one in ends) for ends in _BRIDGE)
+    worn = ramp(lines[top - rows.start : bottom - rows.start, left:right].max(0).min(), *_CROSSES)
+    if worn == 0:
+        return swapped
+    skin = cv2.resize(cv2.max(plain.bare - plain.around, 0), (size, size), interpolation=cv2.INTER_LINEAR)[rows]
+    lost = ramp(lines - _lines(swapped[rows], size), *_LOST)
+    lost = cv2.GaussianBlur(cv2.dilate(lost, np.ones((3, 3), np.uint8)), (0, 0), size / 256)
+    at = np.arange(len(lost), dtype=np.float32)
+    ends = (np.minimum(at, at[::-1]) / (_FADE * size)).clip(0, 1)[:, None]
+    seen = worn * lost * skin * ends
+    made = swapped.copy()
+    made[rows] += (target[rows] - swapped[rows]) * seen[..., None]
+    return made
+
+
+def _lines(picture: Array, size: int) -> Array:
+    """How much darker than around it each pixel of a thin line is: logarithm of brightness, 0 or more."""
+    light = cv2.log(cv2.max(cv2.transform(picture, LUMA), 0) + LEAST)
+    wide = round(_WIDEST * size) | 1
+    around = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (wide, wide))
+    return np.asarray(
+        cv2.morphologyEx(cv2.GaussianBlur(light, (0, 0), size / 256), cv2.MORPH_BLACKHAT, around), np.float32
+    )
