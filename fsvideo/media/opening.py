@@ -56,7 +56,7 @@ def open_input(path: Path, most: int = LIMITS.still) -> InputContainer:
     except av.error.FFmpegError as error:
         raise unreadable(path, error, most) from error
     except OSError as error:
-        raise MediaError(f"{path}: {error.strerror or error}") from error
+        raise MediaError(f"{path}: {error.strerror or error}", "check the name, and who may read it") from error
 
 
 @lru_cache(maxsize=1)

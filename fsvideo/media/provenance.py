@@ -34,7 +34,7 @@ def read_tags(path: Path) -> dict[str, str]:
     try:
         found = imagemeta.extract(path).text
     except OSError as error:
-        raise MediaError(f"{path}: {error.strerror or error}") from error
+        raise MediaError(f"{path}: {error.strerror or error}", "check the name, and who may read it") from error
     if not found:
         with open_input(path) as container:
             found = {**container.metadata}
