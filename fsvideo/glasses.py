@@ -1,8 +1,9 @@
 """Glasses are not who somebody is: the target keeps theirs, or none, whatever the source wears.
 
 Recognisers take glasses for a part of a face, so AEI-Net paints those of a source and takes off a target's. Putting
-glasses on moves an embedding by much the same wherever it is, and how far it was moved can be told, roughly. So of what
-is asked for as much of that is taken, or added, as makes it tell of glasses what the target does.
+glasses on moves an embedding by much the same wherever it is, and how far it was moved can be told, roughly. So where
+rims are seen, in the source's photo or on the target, as much of that is taken from what is asked for, or added, as
+makes it say of glasses what the target's embedding does.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ import numpy as np
 import torch
 
 from fsvideo import weights
+from fsvideo.faces.tone import ramp
 from fsvideo.types import Array
 
 _MOST = 1.5  # pairs of glasses that are put on or taken off at most: what lies beyond is a misreading
+_RIMS = (0.05, 0.12)  # what faces.rims.bridge says: from where on there may be glasses, and where there are some
 _RIDGE = 1e-4  # of the spread's eigenvalues: some directions hardly vary
 
 
@@ -31,9 +34,13 @@ class Glasses:
         """About 0 for the embedding (D,) of a bare face, about 1 with glasses; single photos stray by half as much."""
         return float(z @ self.reader) - self.bare
 
-    def as_on(self, own: Array, asked: Array) -> Array:
-        """(D,) what to add to an ``asked`` embedding (D,) so that it says of glasses what the target's ``own`` does."""
-        return np.float32(np.clip(self.worn(own) - self.worn(asked), -_MOST, _MOST)) * self.shift
+    def as_on(self, own: Array, asked: Array, rims: float) -> Array:
+        """(D,) what to add to an ``asked`` embedding (D,) so that it says of glasses what the target's ``own`` does.
+
+        ``rims``: what ``bridge`` says of the target or of the source, the larger; without any nothing is added.
+        """
+        pairs = np.clip(self.worn(own) - self.worn(asked), -_MOST, _MOST) * float(ramp(np.asarray(rims), *_RIMS))
+        return np.float32(pairs) * self.shift
 
 
 def load(encoder: str) -> Glasses | None:

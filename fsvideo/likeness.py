@@ -15,13 +15,14 @@ from typing import TypeAlias
 
 import numpy as np
 
-from fsvideo.faces.align import warp
+from fsvideo.faces.align import crop, warp
 from fsvideo.faces.people import clearness
+from fsvideo.faces.rims import bridge
 from fsvideo.media.color import region_rgb
 from fsvideo.options import SwapOptions
 from fsvideo.render import Job, Painter, cut_faces, swap_faces
 from fsvideo.swapper import Swapper
-from fsvideo.types import Array, Frame, MediaInfo
+from fsvideo.types import Array, CropSpec, Frame, MediaInfo
 
 FramesAt: TypeAlias = Callable[[Sequence[int]], Iterable[Frame]]
 """The frames with these numbers, which rise."""
@@ -74,7 +75,7 @@ def corrected(
     """
     looks = worth_looking(jobs, cuts, among)
     missing: defaultdict[Hashable, list[Array]] = defaultdict(list)
-    owns: defaultdict[Hashable, list[Array]] = defaultdict(list)
+    owns: defaultdict[Hashable, list[tuple[Array, float]]] = defaultdict(list)
     for frame in frames_at(list(looks)):
         for task in swap_faces(cut_faces([frame], info, looks[frame.index], swapper.spec), swapper, 1):
             if not task.faces:
@@ -85,18 +86,24 @@ def corrected(
             for face, z_y, z_t in zip(task.faces, shown, own, strict=True):
                 wanted = face.job.wanted.embedding
                 missing[_key(face.job)].append(wanted - z_y * float(z_y @ wanted))
-                owns[_key(face.job)].append(z_t)
+                owns[_key(face.job)].append((z_t, bridge(face.crop)))
     return [replace(job, missing=_asked(job, missing[_key(job)], owns[_key(job)], swapper)) for job in jobs]
 
 
-def _asked(job: Job, missing: Sequence[Array], owns: Sequence[Array], swapper: Swapper) -> Array | None:
-    """What to ask for beyond the job's source; None where nothing was looked at. ``owns``: whom the target shows."""
+def _asked(job: Job, missing: Sequence[Array], owns: Sequence[tuple[Array, float]], swapper: Swapper) -> Array | None:
+    """What to ask for beyond the job's source; None where nothing was looked at.
+
+    ``owns``: embeddings of the target, and how dark a line crosses the bridge of its nose.
+    """
     if not missing:
         return None
     beyond = np.float32(_GAIN) * np.mean(missing, axis=0)
     if swapper.glasses is None:
         return np.asarray(beyond, np.float32)
-    return np.asarray(beyond + swapper.glasses.as_on(np.mean(owns, axis=0), job.wanted.embedding + beyond), np.float32)
+    portrait, own = job.identity.portrait, np.mean([z for z, _ in owns], axis=0)
+    source = 0.0 if portrait is None else bridge(crop(portrait.image, portrait.face.points, CropSpec(256)).rgb)
+    rims = max(source, float(np.median([line for _, line in owns])))
+    return np.asarray(beyond + swapper.glasses.as_on(own, job.wanted.embedding + beyond, rims), np.float32)
 
 
 def always(frame: Frame) -> FramesAt:

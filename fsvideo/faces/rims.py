@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from fsvideo.faces.tone import LEAST, LUMA, Plain, ramp
-from fsvideo.types import Array
+from fsvideo.types import Array, Image
 
 # Parts of the default crop's side: the eyes lie at 0.385 from its top.
 _BRIDGE = ((0.33, 0.49), (0.45, 0.55))  # rows and columns between the eyes
@@ -30,8 +30,7 @@ def match_rims(swapped: Array, target: Array, plain: Plain) -> Array:
     size = len(target)
     rows = slice(*(round(size * one) for one in _EYES))
     lines = _lines(target[rows], size)
-    (top, bottom), (left, right) = (tuple(round(size * one) for one in ends) for ends in _BRIDGE)
-    worn = ramp(lines[top - rows.start : bottom - rows.start, left:right].max(0).min(), *_CROSSES)
+    worn = ramp(_crossing(lines, rows.start, size), *_CROSSES)
     if worn == 0:
         return swapped
     skin = cv2.resize(cv2.max(plain.bare - plain.around, 0), (size, size), interpolation=cv2.INTER_LINEAR)[rows]
@@ -43,6 +42,22 @@ def match_rims(swapped: Array, target: Array, plain: Plain) -> Array:
     made = swapped.copy()
     made[rows] += (target[rows] - swapped[rows]) * seen[..., None]
     return made
+
+
+def bridge(picture: Array | Image) -> float:
+    """How dark the line is that crosses the nose's bridge in a crop (S, S, 3): above 0.12 it is a rim, in most photos.
+
+    Logarithm of brightness against what is above and below; 0 without such a line.
+    """
+    size = len(picture)
+    rows = slice(*(round(size * one) for one in _EYES))
+    return float(_crossing(_lines(np.asarray(picture[rows], np.float32), size), rows.start, size))
+
+
+def _crossing(lines: Array, first: int, size: int) -> Array:
+    """How dark a line is all along from eye to eye; the rows of ``lines`` begin with the crop's ``first``."""
+    (top, bottom), (left, right) = (tuple(round(size * one) for one in ends) for ends in _BRIDGE)
+    return np.asarray(lines[top - first : bottom - first, left:right].max(0).min())
 
 
 def _lines(picture: Array, size: int) -> Array:
