@@ -79,6 +79,20 @@ def test_who_is_chosen_in_a_crowd_stays_chosen(finder: FaceFinder, data: Path) -
             assert not {i for i in on(other, person) if i not in on(name, person)}, (name, other)
 
 
+@pytest.mark.slow
+def test_a_singer_stays_the_singer_over_cuts(finder: FaceFinder, data: Path) -> None:
+    """Small and whole, then close with hands and a microphone before the face; others between and after."""
+    follower = Follower(finder, load_embed())
+    for i, frame in enumerate(read_clip(data / "clips" / "stage_cuts_mic_small_faces.mp4")):
+        follower.update(frame, i / 29.97)
+    tracking = follower.finish()
+    assert tracking.cuts == [20, 82, 211]
+    first = next(t.person for t in tracking.tracks if t.start == 0 and t.points[0, 2, 0] > 320)
+    visible = {*range(20), *range(82, 211)}
+    on = set(swapped(tracking, first))
+    assert on <= visible and len(on) >= 0.98 * len(visible)
+
+
 def test_a_head_without_a_mesh_keeps_its_track_and_touches_nobody(
     finder: FaceFinder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
