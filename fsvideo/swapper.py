@@ -34,7 +34,7 @@ _TORCH = f"torch {torch.__version__}"
 class Swapper(Protocol):
     """One way to put a face on another. ``spec`` says how its crops are cut; ``name`` is what the result's tags say.
 
-    ``hashes``: each network's sha256, of the file it came from; outputs state them. ``backend``: what computes it, in
+    ``hashes``: the sha256 of each file that results depend on; outputs state them. ``backend``: what computes it, in
     which version and precision.
     """
 
@@ -235,9 +235,11 @@ def _load(model: str, refine: bool, device: torch.device, share: float) -> AEISw
         hashes[f"identity encoder {name}"] = weights.sha256(part)
     if refiner is not None:
         hashes["HEAR-Net"] = weights.sha256(meta["refiner"])
+    if (known := glasses.load(encoder.name)) is not None:
+        hashes["glasses"] = weights.sha256("glasses")
     name = meta.get("name") or checkpoint.path.stem
     name += " with HEAR-Net" if refiner is not None else " without HEAR-Net"
-    return AEISwapper(name, net, encoder, refiner, spec, device, hashes, share, glasses=glasses.load(encoder.name))
+    return AEISwapper(name, net, encoder, refiner, spec, device, hashes, share, glasses=known)
 
 
 def unchanged() -> Swapper:
