@@ -14,11 +14,9 @@ import numpy as np
 import torch
 
 from fsvideo import weights
-from fsvideo.faces.tone import ramp
 from fsvideo.types import Array
 
 _MOST = 1.5  # pairs of glasses that are put on or taken off at most: what lies beyond is a misreading
-_RIMS = (0.05, 0.12)  # what faces.rims.bridge says: from where on there may be glasses, and where there are some
 _RIDGE = 1e-4  # of the spread's eigenvalues: some directions hardly vary
 
 
@@ -37,10 +35,10 @@ class Glasses:
     def as_on(self, own: Array, asked: Array, rims: float) -> Array:
         """(D,) what to add to an ``asked`` embedding (D,) so that it says of glasses what the target's ``own`` does.
 
-        ``rims``: what ``bridge`` says of the target or of the source, the larger; without any nothing is added.
+        ``rims``: how far glasses are seen at all, on the target or the source, 0..1; without any nothing is added.
         """
-        pairs = np.clip(self.worn(own) - self.worn(asked), -_MOST, _MOST) * float(ramp(np.asarray(rims), *_RIMS))
-        return np.float32(pairs) * self.shift
+        pairs = np.clip(self.worn(own) - self.worn(asked), -_MOST, _MOST)
+        return np.float32(rims * pairs) * self.shift
 
 
 def load(encoder: str) -> Glasses | None:

@@ -63,12 +63,12 @@ def test_fisher_s_discriminant_finds_what_was_added() -> None:
 def test_what_is_asked_for_says_what_the_target_s_own_does() -> None:
     known = Glasses(np.float32([0.5, 0, 0]), np.float32([2, 1, 0]), 0.25)
     asked, own = np.float32([0.6, 0.1, 0.2]), np.float32([0.1, 0.3, 0])
-    changed = asked + known.as_on(own, asked, 0.3)
+    changed = asked + known.as_on(own, asked, 1.0)
     assert known.worn(changed) == pytest.approx(known.worn(own), abs=1e-6)
     np.testing.assert_array_equal(changed[1:], asked[1:])
-    far = known.as_on(np.float32([9, 0, 0]), asked, 0.3)
+    far = known.as_on(np.float32([9, 0, 0]), asked, 1.0)
     np.testing.assert_allclose(far, 1.5 * known.shift, atol=1e-6)  # a pair and a half at most
-    assert not known.as_on(own, asked, 0.02).any()  # where no rims are seen
+    assert not known.as_on(own, asked, 0.0).any()  # where no rims are seen
 
 
 def test_drawn_glasses_are_told(finder: FaceFinder, compact: Swapper) -> None:

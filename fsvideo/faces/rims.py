@@ -18,7 +18,8 @@ _EYES = (0.26, 0.55)  # rows in which rims lie
 _FADE = 0.02  # of these rows' ends
 _WIDEST = 0.045  # a line
 # Logarithm of brightness: how much darker than what is around it a line is,
-_CROSSES = (0.15, 0.35)  # where it is widest apart on the bridge: from where on it may be a rim, and is one
+_CROSSES = (0.15, 0.35)  # where it is palest on the bridge: from where on its pixels may be taken, and all of them are
+_HINTS = (0.05, 0.12)  # ... and from where on there may be glasses, and mostly are
 _LOST = (0.12, 0.35)  # in the target beyond what it is in the result: from where on it is lost in part, and wholly
 
 
@@ -44,14 +45,12 @@ def match_rims(swapped: Array, target: Array, plain: Plain) -> Array:
     return made
 
 
-def bridge(picture: Array | Image) -> float:
-    """How dark the line is that crosses the nose's bridge in a crop (S, S, 3): above 0.12 it is a rim, in most photos.
-
-    Logarithm of brightness against what is above and below; 0 without such a line.
-    """
+def rims_seen(picture: Array | Image) -> float:
+    """Whether glasses are seen in a crop (S, S, 3) cut by the default template, 0..1: by a line across the bridge."""
     size = len(picture)
     rows = slice(*(round(size * one) for one in _EYES))
-    return float(_crossing(_lines(np.asarray(picture[rows], np.float32), size), rows.start, size))
+    lines = _lines(np.asarray(picture[rows], np.float32), size)
+    return float(ramp(_crossing(lines, rows.start, size), *_HINTS))
 
 
 def _crossing(lines: Array, first: int, size: int) -> Array:
