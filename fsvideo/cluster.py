@@ -98,7 +98,9 @@ def _load(task: Task) -> Swapper:
     options = task.options
     torch.set_num_threads(options.threads)
     device = pick_device(options.device)
-    swapper = load_swapper(options.model, options.refine, device, options.refine_strength, options.backend)
+    swapper = load_swapper(
+        options.model, options.refine, device, options.refine_strength, options.backend, at_once=options.batch_size
+    )
     if _identify(swapper) != task.model:
         message = f"{platform.node()} has other weights under the name {options.model} than this machine"
         raise FsvideoError(message, "put one file where all machines see it under one name, and give that as --model")

@@ -14,7 +14,7 @@ import torch
 
 from fsvideo.backends import graph
 from fsvideo.backends.ready import exported
-from fsvideo.backends.runtimes import start, write_openvino
+from fsvideo.backends.runtimes import Cores, start, write_openvino
 from fsvideo.swapper import AEISwapper, Swapper
 from fsvideo.types import FsvideoError, WriteError
 
@@ -62,7 +62,7 @@ def export(swapper: Swapper, to: str, folder: Path, overwrite: bool, note: Calla
             main.write_bytes(content)
         else:
             write_openvino(content, main, dict(network.meta))
-        engine = start(to, main, torch.get_num_threads(), exact=True)
+        engine = start(to, main, Cores(torch.get_num_threads()), exact=True)
         off = graph.difference(network, engine)
         for path in files:
             os.replace(scratch / path.name, path)

@@ -123,9 +123,8 @@ def swap(
     settings = _settings(source, Path(input), place, options)
     device = pick_device(settings.device)
     ui = _Told(progress)
-    made = swapper or _load(
-        settings.model, settings.refine, device, settings.refine_strength, settings.backend, ui.note
-    )
+    model = settings.model, settings.refine, device, settings.refine_strength, settings.backend
+    made = swapper or _load(*model, ui.note, settings.batch_size)
     result = pipeline.swap(settings, made, ui)
     result.notes[:0] = ui.notes
     return result

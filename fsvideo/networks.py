@@ -12,9 +12,12 @@ from torch import Tensor, nn
 
 from fsvideo import weights
 from fsvideo.backends.graph import Network
-from fsvideo.backends.ready import pick, ready
+from fsvideo.backends.ready import of_shape, pick, ready
+from fsvideo.backends.runtimes import RUNTIMES, Cores
+from fsvideo.faces import yunet
 from fsvideo.faces.detect import FaceFinder
 from fsvideo.faces.landmarks import Fitter
+from fsvideo.faces.yunet import Detector
 from fsvideo.models import hear
 from fsvideo.models.expression import Blendshapes
 from fsvideo.models.identity import IDENTITY_ENCODERS, EncoderEnsemble, IdentityEncoder, SecondOpinion, ThirdOpinion
@@ -75,7 +78,8 @@ def load_fitter(note: Callable[[str], None] = lambda text: None) -> Fitter:
     network = Network(net, net.inputs, net.outputs, net.probe, "", {})
     name = pick("auto", "cpu")
     try:
-        run = None if name == "torch" else ready(network, name, note, exact=True).run
+        # One thread: beside it decoding, looking for newcomers and recognising have work for the other cores.
+        run = None if name == "torch" else ready(network, name, note, Cores(1), exact=True).run
     except FsvideoError:  # as every runtime gives the same, there is nothing to say
         run = None
 
@@ -90,14 +94,32 @@ def load_fitter(note: Callable[[str], None] = lambda text: None) -> Fitter:
     return Fitter(mesh, np.array(CHIP_POINTS, np.float32), CHIP)
 
 
+def load_detector(note: Callable[[str], None] = lambda text: None) -> Detector:
+    """What says where faces may be; of clips, on a runtime that takes half the time, where one is installed.
+
+    ``note``: see ``ready``.
+    """
+    model = weights.read_bytes("detector")
+    opencv, name = partial(yunet.by_opencv, model), pick("auto", "cpu")
+
+    def for_shape(shape: tuple[int, ...]) -> yunet.Forward:
+        try:
+            return of_shape(model, name, shape, note).run
+        except FsvideoError:  # as every runtime gives the same, there is nothing to say
+            return opencv()
+
+    compiles = name != "torch" and RUNTIMES[name].compiling is not None
+    return Detector(opencv(), partial(yunet.by_shape, for_shape) if compiles else opencv)
+
+
 def load_finder(blendshapes: bool = False, note: Callable[[str], None] = lambda text: None) -> FaceFinder:
     """The face finder with the weights that ship. ``note`` is told, later, what takes time.
 
     Raises FsvideoError where a system library is missing.
     """
-    models = weights.read_bytes("detector"), weights.read_bytes("landmarker")
+    detector, landmarker = load_detector(note), weights.read_bytes("landmarker")
     try:
-        return FaceFinder(*models, partial(load_fitter, note), blendshapes=blendshapes)
+        return FaceFinder(detector, landmarker, partial(load_fitter, note), blendshapes=blendshapes)
     except (OSError, ImportError) as error:  # mediapipe loads the system's EGL and GLES when it starts
         raise FsvideoError(f"the face landmarker cannot start: {error}", "fsvideo doctor says why") from error
 

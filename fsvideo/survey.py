@@ -22,6 +22,7 @@ from fsvideo.media.view import upright
 from fsvideo.memory import Memory
 from fsvideo.meter import OFF, Meter
 from fsvideo.options import Footage, SwapOptions
+from fsvideo.processor import one_thread
 from fsvideo.swapper import Swapper
 from fsvideo.types import Array, Frame, Image, MediaError, MediaInfo, Track, Ui
 
@@ -58,7 +59,7 @@ def look(
     spec = casting.embedding_spec(swapper)
 
     def embed(crops: Sequence[Image]) -> Array:
-        with meter.stage("recognise"):
+        with meter.stage("recognise"), one_thread():
             return swapper.embed(np.stack(crops))
 
     if memory is None:

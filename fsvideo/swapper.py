@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Protocol
 
+import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -17,7 +18,7 @@ import fsvideo
 from fsvideo import glasses, weights
 from fsvideo.backends.graph import Network
 from fsvideo.backends.ready import pick, ready
-from fsvideo.backends.runtimes import Engine
+from fsvideo.backends.runtimes import Cores, Engine
 from fsvideo.faces.align import crop, transform
 from fsvideo.faces.detect import FaceFinder
 from fsvideo.faces.mesh import lay
@@ -94,15 +95,15 @@ class AEISwapper:
         z = [np.stack([i.embedding for i in identities])]
         if self.refiner is not None:
             z.append(self.embed(crops) if own is None else own)
-        with torch.inference_mode(), self._autocast:
-            target = self._tensor(crops)
-            if self.engine is not None:
-                made = [torch.from_numpy(y) for y in self.engine.run(target.contiguous().numpy(), *z)]
-            else:
-                made = list(self._chain(target, *(torch.from_numpy(each).to(self.device) for each in z)))
-            y = torch.lerp(made[0], made[-1], self.share)  # without HEAR-Net there is only the first
-            rgb: Array = (y.float() * 127.5 + 127.5).permute(0, 2, 3, 1).cpu().numpy()
-        return np.ascontiguousarray(rgb)
+        if self.engine is not None:  # without PyTorch, whose threads would wait for more at full speed
+            made = self.engine.run(np.stack([cv2.split(one) for one in crops]) / np.float32(127.5) - 1, *z)
+        else:
+            with torch.inference_mode(), self._autocast:
+                swapped = self._chain(self._tensor(crops), *(torch.from_numpy(each).to(self.device) for each in z))
+                made = [y.float().cpu().numpy() for y in swapped]
+        # Without HEAR-Net there is only the first.
+        y = made[-1] if self.share == 1 else made[0] + np.float32(self.share) * (made[-1] - made[0])
+        return np.stack([cv2.merge([*one]) for one in y * np.float32(127.5) + np.float32(127.5)])
 
     @property
     def network(self) -> Network:
@@ -173,8 +174,10 @@ def load_swapper(
     share: float = 1.0,
     backend: str = "torch",
     note: Callable[[str], None] = lambda text: None,
+    at_once: int = 1,
 ) -> Swapper:
     """The swapper of this name or weights file. ``share``: how much of HEAR-Net's repair is taken, 0..1.
+    ``at_once``: faces that it will mostly be given together; see ``Cores``.
 
     ``backend``: what computes the swap, of ready.BACKENDS, or ``auto``: the fastest for the device, and PyTorch where
     that fails or ``model`` is one of SWAPPERS. ``note`` is told what a user should know.
@@ -182,11 +185,11 @@ def load_swapper(
     Raises WeightsError where the file is not one, FsvideoError for a backend that is not here.
     """
     if model in SWAPPERS:
-        return _on(SWAPPERS[model](), "torch" if backend == "auto" else backend, note)
+        return _on(SWAPPERS[model](), "torch" if backend == "auto" else backend, note, at_once)
     chosen = pick(backend, device.type)
     swapper = _load(model, refine, device, share)
     try:
-        return _on(swapper, chosen, note)
+        return _on(swapper, chosen, note, at_once)
     except FsvideoError as error:
         if backend != "auto":
             raise
@@ -194,12 +197,13 @@ def load_swapper(
         return swapper
 
 
-def _on(swapper: Swapper, backend: str, note: Callable[[str], None]) -> Swapper:
+def _on(swapper: Swapper, backend: str, note: Callable[[str], None], at_once: int) -> Swapper:
     if backend == "torch":
         return swapper
     if not isinstance(swapper, AEISwapper):
         raise FsvideoError(f"{swapper.name} has no networks for the backend {backend}", "leave out --backend")
-    swapper.engine = ready(swapper.network, pick(backend, swapper.device.type), note)
+    cores = Cores(torch.get_num_threads(), at_once)
+    swapper.engine = ready(swapper.network, pick(backend, swapper.device.type), note, cores)
     return swapper
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from face_fixtures import EXAMPLES, backdrop, read_image
 
+from fsvideo import weights
 from fsvideo.faces.detect import FaceFinder, carried
 from fsvideo.faces.quiet import without_chatter, without_plots
 from fsvideo.faces.yunet import iou
@@ -163,6 +164,23 @@ def run_python(code: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", head + code], capture_output=True, text=True, timeout=120)
 
 
+@pytest.mark.parametrize("size", [(200, 300), (250, 317)])
+def test_what_is_read_from_the_detector_is_what_opencv_reads(finder: FaceFinder, size: tuple[int, int]) -> None:
+    """For pictures of any size and for frames of a clip, against OpenCV's own reader of the same network."""
+    photo = cv2.resize(read_image(EXAMPLES / "grace_hopper.jpg"), size, interpolation=cv2.INTER_AREA)
+    picture = np.hstack([photo, photo[:, ::-1]])
+    model = np.frombuffer(weights.read_bytes("detector"), np.uint8)
+    reader = cv2.FaceDetectorYN.create("onnx", model, np.empty(0, np.uint8), picture.shape[1::-1], 0.6, 0.3, 200)
+    rows = np.asarray(reader.detect(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))[1])
+    assert len(rows) == 2
+    for detector in (finder.detector, finder.detector.for_clip()):
+        found = detector.detect(picture, 0.6)
+        assert [one.score for one in found] == pytest.approx(rows[:, 14], abs=1e-4)
+        np.testing.assert_allclose([one.points.ravel() for one in found], rows[:, 4:14], atol=0.01)
+        corners = np.hstack([rows[:, :2], rows[:, :2] + rows[:, 2:4]])
+        np.testing.assert_allclose([one.box for one in found], corners, atol=0.01)
+
+
 def test_the_terminal_stays_clean() -> None:
     """Neither start-up notes, nor a traceback when the interpreter exits with an open finder."""
     code = "from face_fixtures import *; finder = load_finder()\n"
@@ -172,7 +190,7 @@ def test_the_terminal_stays_clean() -> None:
 
 
 def test_errors_are_not_hidden() -> None:
-    done = run_python("from fsvideo.faces.detect import FaceFinder; FaceFinder(b'no model', b'neither', lambda: None)")
+    done = run_python("from fsvideo.faces.yunet import by_opencv; by_opencv(b'no model')")
     assert done.returncode == 1 and "Traceback" in done.stderr and "Failed to parse onnx model" in done.stderr
 
 

@@ -18,7 +18,7 @@ from commandline import run
 
 from fsvideo import doctor
 from fsvideo.backends import cache, graph, ready
-from fsvideo.backends.runtimes import RUNTIMES, Engine, start
+from fsvideo.backends.runtimes import RUNTIMES, Cores, Engine, start
 from fsvideo.media import read
 from fsvideo.models import hear
 from fsvideo.networks import load_ensemble
@@ -86,10 +86,10 @@ def test_hear_net_and_its_share_are_the_same(name: str) -> None:
     wanted = whole.swap(crops, identities)
     assert apart(wanted, plain.swap(crops, identities)) > 1
     content = ready.exported(whole.network, name, print)
-    threads = torch.get_num_threads()
-    whole.engine = start(name, content, threads, exact=True)
+    cores = Cores(torch.get_num_threads())
+    whole.engine = start(name, content, cores, exact=True)
     assert apart(whole.swap(crops, identities), wanted) < 0.01
-    whole.engine = start(name, content, threads)
+    whole.engine = start(name, content, cores)
     assert apart(whole.swap(crops, identities), wanted) < tolerance(whole)
 
 
@@ -138,9 +138,9 @@ def test_a_swap_is_the_same_on_every_backend(engines: dict[str, AEISwapper], tmp
 SIGNALLED = """
 import gc, os, signal
 from pathlib import Path
-from fsvideo.backends.runtimes import start
+from fsvideo.backends.runtimes import Cores, start
 signal.signal(signal.SIGINT, lambda *_: print("asked to stop"))
-first, second = (start("openvino", Path("GRAPH"), 1) for _ in range(2))
+first, second = (start("openvino", Path("GRAPH"), Cores(1)) for _ in range(2))
 del first
 gc.collect()
 del second
@@ -168,7 +168,7 @@ def test_export_writes_files_that_say_what_they_are(engines: dict[str, AEISwappe
     assert sorted(files) == sorted((tmp_path / "new" / "folder").iterdir())
     content = b"".join(one.read_bytes() for one in files)
     assert str(ROOT).encode() not in content and b"template" in content and b"dlib-resnet-v1" in content
-    engine = start(to, files[-1], 1, exact=True)
+    engine = start(to, files[-1], Cores(1), exact=True)
     target, z_id = np.zeros((3, 3, 64, 64), np.float32), np.zeros((3, 128), np.float32)
     assert [y.shape for y in engine.run(target, z_id)] == [(3, 3, 64, 64)]
     assert "--overwrite" in run(*given, code=1).stderr
@@ -219,7 +219,7 @@ def test_auto_takes_pytorch_where_nothing_else_is(monkeypatch: pytest.MonkeyPatc
 
 
 def test_auto_goes_on_with_pytorch_where_a_runtime_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(network: ready.Network, backend: str, note: Callable[[str], None]) -> Engine:
+    def broken(*_: object) -> Engine:
         raise FsvideoError("it cannot start")
 
     monkeypatch.setattr("fsvideo.swapper.ready", broken)
@@ -303,12 +303,13 @@ class Maker:
         return cache.kept(key, self, self.notes.append)
 
 
-def test_a_graph_is_made_once_and_kept_whole(own: Path) -> None:
+def test_a_graph_is_made_once_and_kept_whole(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make = Maker()
     assert [make.kept() for _ in range(3)] == [b"graph"] * 3
     assert make.times == 1 and make.notes == []
     assert [one.name for one in own.iterdir()] == ["a1"]
     assert stat.S_IMODE(own.stat().st_mode) == 0o700
+    monkeypatch.setattr(cache, "_KEPT", 12 * (32 + len(b"graph")))
     for k in range(20):  # old ones go
         Maker().kept(f"b{k}")
     assert len(list(own.iterdir())) == 12 and (own / "b19").exists()

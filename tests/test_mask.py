@@ -72,6 +72,6 @@ def test_what_lies_outside_the_masked_part_would_not_change(scale: float, turn: 
     assert not (part.left | part.top) & 1 and box.left <= part.left < part.right <= box.right
     inner = part.within(box)
     alone, _ = delta(region[inner.slices], crop, swapped, mask, shifted(matrix, inner), 1.0)
-    assert np.abs(whole[inner.slices] - alone).max() < 1.5  # the grain is estimated from other pixels
+    assert np.abs(whole[inner.slices] - alone).max() < 2.5  # grain is estimated from other pixels, all of them noise
     whole[inner.slices] = 0
     assert np.abs(whole).max() < 1e-3

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from fsvideo.disk import remove, user_folder
 
-_KEPT = 12  # entries, those used last
+_KEPT = 600 << 20  # bytes of entries, those used last: six models and what is made of them
 _MOST = 2 << 30  # bytes of an entry; no graph is larger
 
 
@@ -80,8 +80,11 @@ def _write(path: Path, key: str, content: bytes) -> None:
             part.unlink()
     with suppress(OSError):  # another run may do the same
         by_use = sorted(path.parent.iterdir(), key=lambda one: one.lstat().st_mtime, reverse=True)
-        for one in by_use[_KEPT:]:
-            remove(one)
+        room = _KEPT
+        for one in by_use:
+            room -= one.lstat().st_size
+            if room < 0:
+                remove(one)
 
 
 def _seal(key: str, content: bytes) -> bytes:

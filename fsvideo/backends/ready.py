@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 
 from fsvideo.backends import cache, graph
 from fsvideo.backends.graph import Network
-from fsvideo.backends.runtimes import RUNTIMES, Engine, compiled, compiling, describe, installed, needs, restart, start
+from fsvideo.backends.runtimes import (
+    RUNTIMES,
+    Cores,
+    Engine,
+    compiled,
+    compiling,
+    describe,
+    installed,
+    needs,
+    restart,
+    start,
+)
 from fsvideo.types import FsvideoError
 
 BACKENDS = ("torch", *RUNTIMES)
@@ -47,7 +59,7 @@ def exported(network: Network, backend: str, note: Callable[[str], None]) -> byt
     def fresh() -> bytes:
         note(f"exporting the network for {RUNTIMES[backend].package}, this once")
         content = graph.make(network)
-        engine = start(backend, content, torch.get_num_threads(), exact=True)
+        engine = start(backend, content, Cores(torch.get_num_threads()), exact=True)
         graph.difference(network, engine)
         return content
 
@@ -55,20 +67,34 @@ def exported(network: Network, backend: str, note: Callable[[str], None]) -> byt
     return cache.kept(graph.fingerprint(network.net, about), fresh, note)
 
 
-def ready(network: Network, backend: str, note: Callable[[str], None], exact: bool = False) -> Engine:
-    """``network`` on RUNTIMES[backend], with torch.get_num_threads() threads. Raises FsvideoError as ``exported``.
+def ready(
+    network: Network, backend: str, note: Callable[[str], None], cores: Cores | None = None, exact: bool = False
+) -> Engine:
+    """``network`` on RUNTIMES[backend]; ``cores`` None: as many threads as PyTorch has. Raises as ``exported``.
 
     ``exact``: in single precision whatever the processor can do. What the runtime compiles the graph to is kept as
     well, where it can be: that halves the time until it is ready.
     """
-    threads = torch.get_num_threads()
+    cores = cores or Cores(torch.get_num_threads())
     machine = compiling(backend)
     if not machine:
-        return start(backend, exported(network, backend, note), threads, exact)
-    about = json.dumps([network.about, dict(network.meta), describe(backend, exact), machine, threads])
+        return start(backend, exported(network, backend, note), cores, exact)
+    on = [describe(backend, exact), machine, cores.threads, cores.streams]
+    about = json.dumps([network.about, dict(network.meta), *on])
     key = graph.fingerprint(network.net, about)
-    made = cache.kept(key, lambda: compiled(backend, exported(network, backend, note), threads, exact), note)
+    made = cache.kept(key, lambda: compiled(backend, exported(network, backend, note), cores, exact), note)
     try:
-        return restart(backend, made, threads, exact)
+        return restart(backend, made, cores, exact)
     except FsvideoError:  # another build of the runtime, or another processor behind the same name
-        return start(backend, exported(network, backend, note), threads, exact)
+        return start(backend, exported(network, backend, note), cores, exact)
+
+
+def of_shape(graph: bytes, backend: str, shape: Sequence[int], note: Callable[[str], None]) -> Engine:
+    """An ONNX graph for an input of this one shape, in single precision and one thread; its compiled form is kept.
+
+    For a RUNTIMES[backend] that is ``compiling``. Raises FsvideoError.
+    """
+    about = json.dumps([describe(backend, exact=True), compiling(backend), list(shape)])
+    key = hashlib.sha256(about.encode() + graph).hexdigest()
+    made = cache.kept(key, lambda: compiled(backend, graph, Cores(1), True, shape), note)
+    return restart(backend, made, Cores(1), exact=True)

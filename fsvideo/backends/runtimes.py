@@ -25,6 +25,23 @@ EXTRA = "pip install 'fsvideo[cpu]'"  # brings all of it
 
 
 @dataclass(frozen=True)
+class Cores:
+    """``threads`` compute ``at_once`` inputs of a batch side by side, each by its share of them.
+
+    Side by side takes two thirds of the time of one after the other by all threads, which wait for each other at every
+    layer; who has one input at a time asks for 1, and has it sooner.
+    """
+
+    threads: int
+    at_once: int = 1
+
+    @property
+    def streams(self) -> int:
+        """How many inputs can be computed side by side."""
+        return max(1, min(self.threads, self.at_once))
+
+
+@dataclass(frozen=True)
 class Engine:
     """A graph that is ready to run. ``label``: runtime, version and precision, on which results depend."""
 
@@ -34,35 +51,35 @@ class Engine:
 
 @dataclass(frozen=True)
 class Runtime:
-    """A package, ``build(graph, threads, exact)`` for an engine, and ``precision(exact)`` it computes in here.
+    """A package, ``build(graph, cores, exact)`` for an engine, and ``precision(exact)`` it computes in here.
 
     ``exact``: in single precision whatever the processor can do. ``compiling``: for one that starts sooner from what it
     made of a graph before.
     """
 
     package: str
-    build: Callable[[bytes | Path, int, bool], Runner]
+    build: Callable[[bytes | Path, Cores, bool], Runner]
     precision: Callable[[bool], str]
     compiling: Compiling | None = None
 
 
 @dataclass(frozen=True)
 class Compiling:
-    """``make(graph, threads, exact)`` for what can be kept and ``load(made, threads, exact)``.
+    """``make(graph, cores, exact, shape)`` for what can be kept and ``load(made, cores, exact)``.
 
-    It is good on a ``machine()`` alike only.
+    It is good on a ``machine()`` alike only. ``shape``: of the graph's one input, where not as the graph has it.
     """
 
-    make: Callable[[bytes, int, bool], bytes]
-    load: Callable[[bytes, int, bool], Runner]
+    make: Callable[[bytes, Cores, bool, Sequence[int]], bytes]
+    load: Callable[[bytes, Cores, bool], Runner]
     machine: Callable[[], str]
 
 
-def _onnxruntime(graph: bytes | Path, threads: int, exact: bool) -> Runner:
+def _onnxruntime(graph: bytes | Path, cores: Cores, exact: bool) -> Runner:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
+    options.intra_op_num_threads = cores.threads
     options.log_severity_level = 3  # errors
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # decoder and encoder need the cores too
     source = graph if isinstance(graph, bytes) else os.fspath(graph)
@@ -76,40 +93,48 @@ def _onnxruntime(graph: bytes | Path, threads: int, exact: bool) -> Runner:
     return run
 
 
-def _openvino(graph: bytes | Path, threads: int, exact: bool) -> Runner:
-    return _openvino_runner(_openvino_compiled(graph, threads, exact))
+def _openvino(graph: bytes | Path, cores: Cores, exact: bool) -> Runner:
+    return _openvino_runner(_openvino_compiled(graph, cores, exact), cores)
 
 
-def _openvino_compiled(graph: bytes | Path, threads: int, exact: bool) -> Any:
+def _openvino_compiled(graph: bytes | Path, cores: Cores, exact: bool, shape: Sequence[int] = ()) -> Any:
     core = _core()
-    # A graph of a fixed batch takes half the time of one for any batch, and eight faces one by one as long as together.
+    # A graph of a fixed batch takes half the time of one for any batch.
     model = core.read_model(graph)
-    model.reshape({port: [1, *list(port.get_partial_shape())[1:]] for port in model.inputs})
-    return core.compile_model(model, "CPU", _openvino_settings(threads, exact))
+    model.reshape({port: list(shape) or [1, *list(port.get_partial_shape())[1:]] for port in model.inputs})
+    return core.compile_model(model, "CPU", _openvino_settings(cores, exact))
 
 
-def _openvino_settings(threads: int, exact: bool) -> dict[str, Any]:
+def _openvino_settings(cores: Cores, exact: bool) -> dict[str, Any]:
     return {
         "INFERENCE_PRECISION_HINT": {"bfloat16": "bf16", "float32": "f32"}[_half_where_it_is_fast(exact)],
-        "INFERENCE_NUM_THREADS": threads,
-        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_NUM_THREADS": cores.threads,
+        "NUM_STREAMS": cores.streams,
         "ENABLE_CPU_PINNING": False,  # decoder and encoder need the cores too
     }
 
 
-def _openvino_runner(compiled: Any) -> Runner:
+def _openvino_runner(compiled: Any, cores: Cores) -> Runner:
+    # More than are computed side by side: the next one begins without waiting for Python.
+    requests = [compiled.create_infer_request() for _ in range(max(1, min(cores.at_once, 2 * cores.streams)))]
+
     def run(*inputs: Array) -> list[Array]:
-        each = []
-        for k in range(len(inputs[0])):
-            found = compiled([x[k : k + 1] for x in inputs], share_outputs=False)
-            each.append([np.array(found[port]) for port in compiled.outputs])
+        count, each = len(inputs[0]), list[list[Array]]()
+        for k in range(count + len(requests)):
+            request = requests[k % len(requests)]
+            if k >= len(requests) and k - len(requests) < count:
+                request.wait()
+                each.append([np.array(request.get_tensor(port).data) for port in compiled.outputs])
+            if k < count:
+                request.start_async([x[k : k + 1] for x in inputs])
         return [np.concatenate(rows) for rows in zip(*each, strict=True)]
 
     return run
 
 
-def _openvino_load(made: bytes, threads: int, exact: bool) -> Runner:
-    return _openvino_runner(_core().import_model(io.BytesIO(made), "CPU", _openvino_settings(threads, exact)))
+def _openvino_load(made: bytes, cores: Cores, exact: bool) -> Runner:
+    compiled = _core().import_model(io.BytesIO(made), "CPU", _openvino_settings(cores, exact))
+    return _openvino_runner(compiled, cores)
 
 
 def _openvino_machine() -> str:
@@ -145,7 +170,7 @@ RUNTIMES: dict[str, Runtime] = {
         _openvino,
         _half_where_it_is_fast,
         Compiling(
-            lambda graph, threads, exact: _openvino_compiled(graph, threads, exact).export_model().getvalue(),
+            lambda *graph: _openvino_compiled(*graph).export_model().getvalue(),
             _openvino_load,
             _openvino_machine,
         ),
@@ -154,9 +179,9 @@ RUNTIMES: dict[str, Runtime] = {
 }
 
 
-def start(name: str, graph: bytes | Path, threads: int, exact: bool = False) -> Engine:
+def start(name: str, graph: bytes | Path, cores: Cores, exact: bool = False) -> Engine:
     """The engine of RUNTIMES[name]. Raises FsvideoError where it is not installed, or takes no such graph."""
-    return _loaded(name, lambda runtime: Engine(_label(runtime, exact), runtime.build(graph, threads, exact)))
+    return _loaded(name, lambda runtime: Engine(_label(runtime, exact), runtime.build(graph, cores, exact)))
 
 
 def compiling(name: str) -> str:
@@ -164,14 +189,14 @@ def compiling(name: str) -> str:
     return _loaded(name, lambda runtime: runtime.compiling.machine() if runtime.compiling else "")
 
 
-def compiled(name: str, graph: bytes, threads: int, exact: bool = False) -> bytes:
-    """What RUNTIMES[name], which is ``compiling``, makes of a graph here."""
-    return _loaded(name, lambda runtime: _compiling(runtime).make(graph, threads, exact))
+def compiled(name: str, graph: bytes, cores: Cores, exact: bool = False, shape: Sequence[int] = ()) -> bytes:
+    """What RUNTIMES[name], which is ``compiling``, makes of a graph here. ``shape``: see ``Compiling``."""
+    return _loaded(name, lambda runtime: _compiling(runtime).make(graph, cores, exact, shape))
 
 
-def restart(name: str, made: bytes, threads: int, exact: bool = False) -> Engine:
+def restart(name: str, made: bytes, cores: Cores, exact: bool = False) -> Engine:
     """The engine from what ``compiled`` made. Raises FsvideoError as ``start``."""
-    return _loaded(name, lambda runtime: Engine(_label(runtime, exact), _compiling(runtime).load(made, threads, exact)))
+    return _loaded(name, lambda runtime: Engine(_label(runtime, exact), _compiling(runtime).load(made, cores, exact)))
 
 
 def _compiling(runtime: Runtime) -> Compiling:

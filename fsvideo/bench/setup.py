@@ -69,7 +69,8 @@ class BenchOptions:
 
     def load(self) -> Swapper:
         """The swapper, as every measurement gets it."""
-        return load_swapper(self.model, self.refine, pick_device(self.device), backend=self.backend)
+        device = pick_device(self.device)
+        return load_swapper(self.model, self.refine, device, backend=self.backend, at_once=self.batch_size)
 
 
 def cores() -> int:

@@ -40,16 +40,18 @@ def run_jobs(jobs: list[SwapOptions], listed: bool, dry_run: bool, as_json: bool
 
     ``listed``: they are a list, if only of one: one that fails is reported and the rest go on, with a table at the end.
     """
-    import torch
-    from rich.markup import escape
-
     from fsvideo import heap
-    from fsvideo.networks import pick_device
-    from fsvideo.outputs import check_names, finished_before
-    from fsvideo.pipeline import check_input
-    from fsvideo.pipeline import swap as run
-    from fsvideo.summary import as_dict, found_rows, made_rows
-    from fsvideo.swapper import load_swapper
+
+    with heap.loading():
+        import torch
+        from rich.markup import escape
+
+        from fsvideo.networks import pick_device
+        from fsvideo.outputs import check_names, finished_before
+        from fsvideo.pipeline import check_input
+        from fsvideo.pipeline import swap as run
+        from fsvideo.summary import as_dict, found_rows, made_rows
+        from fsvideo.swapper import load_swapper
 
     threads = jobs[0].threads or os.cpu_count() or 1
     torch.set_num_threads(threads)
@@ -58,7 +60,8 @@ def run_jobs(jobs: list[SwapOptions], listed: bool, dry_run: bool, as_json: bool
         info = check_input(jobs[0].input, jobs[0].no_limits, jobs[0].keep_going)
         check_names(jobs[0], info, write=not dry_run)
     one, device = jobs[0], pick_device(jobs[0].device)
-    swapper = load_swapper(one.model, one.refine, device, one.refine_strength, one.backend, terminal.note)
+    batch = one.batch_size
+    swapper = load_swapper(one.model, one.refine, device, one.refine_strength, one.backend, terminal.note, batch)
     results: list[dict[str, Any]] = []
     outcomes: list[Outcome] = []
     for options in jobs:

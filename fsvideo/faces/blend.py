@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import cv2
 import numpy as np
 
 from fsvideo.faces.align import compose, invert, scale_of, transform, warp
+from fsvideo.faces.tone import LUMA
 from fsvideo.types import Array, Box
 
 _SAME = 6.0  # levels of change under which the target's own detail is fully kept
 _SPARSE = 3  # pixels between those from which the grain's strength is estimated
+_AROUND = 8  # pixels of the crop around a mask, from which what lies under its edge is interpolated
 _GRAIN = 2.5  # robust standard deviations of fine detail that count as grain
 
 
@@ -44,36 +44,50 @@ def delta(
     ``matrix`` maps region pixels to crop pixels. Only the change is carried back, so a swapper that returns its input
     changes nothing.
     A region with more pixels than the crop holds detail that the network never saw: of that, grain stays everywhere,
-    edges only where the face was left as it was.
+    edges only where the face was left as it was. Detail is brightness: few videos hold colour any finer than a crop.
     """
     height, width = region.shape[:2]
-    back = invert(matrix)
-    step = cv2.subtract(swapped, crop)
+    spot = _spot(mask)
+    crop, swapped, mask = crop[spot.slices], swapped[spot.slices], mask[spot.slices]
+    back = compose(invert(matrix), np.array([[1, 0, spot.left], [0, 1, spot.top]], np.float32))
+    # Four channels, as OpenCV warps them twice as fast as three.
+    step = cv2.merge([*cv2.split(cv2.subtract(swapped, crop)), mask])
     if scale_of(matrix) >= 0.95:
-        *change, alpha = cv2.split(warp(cv2.merge([step, mask]), back, width, height))
-        return _weighted(change, alpha, opacity)
+        return _weighted(np.asarray(warp(step, back, width, height), np.float32), None, opacity)
     # What is lost is soft: it is worked out on the crop's grid, which has fewer pixels than the region's.
-    red, green, blue = cv2.split(cv2.absdiff(swapped, crop))
+    red, green, blue, _ = cv2.split(np.abs(step))
     moved = cv2.GaussianBlur(cv2.max(cv2.max(red, green), blue), (0, 0), 2)
-    lost = 1 - cv2.exp(moved * moved * np.float32(-1 / _SAME**2))
-    *change, alpha = cv2.split(_enlarged(cv2.merge([step, mask]), back, width, height))
-    *seen, lost = cv2.split(_enlarged(cv2.merge([crop, lost]), back, width, height))
-    detail = [cv2.subtract(whole, coarse) for whole, coarse in zip(cv2.split(region), seen, strict=True)]
+    lost = _sampled(1 - cv2.exp(moved * moved * np.float32(-1 / _SAME**2)), back, width, height)
+    step = _enlarged(step, back, width, height)
+    seen = _enlarged(np.asarray(cv2.transform(crop, LUMA), np.float32), back, width, height)
+    detail = cv2.subtract(cv2.transform(region, LUMA), seen)
     sample = np.s_[::_SPARSE, ::_SPARSE]
-    inside = alpha[sample] > 0.5
-    if inside.any():
-        values = np.abs(np.concatenate([one[sample][inside] for one in detail]))
-        grain = np.float32(_GRAIN * 1.4826 * float(np.partition(values, len(values) // 2)[len(values) // 2]))
-        grains = [cv2.min(cv2.max(one, -float(grain)), float(grain)) for one in detail]
-        edges = [cv2.subtract(one, fine) for one, fine in zip(detail, grains, strict=True)]
-        change = [cv2.subtract(new, cv2.multiply(edge, lost)) for new, edge in zip(change, edges, strict=True)]
-    return _weighted(change, alpha, opacity)
+    values = np.abs(detail[sample][step[sample][..., 3] > 0.5])
+    if not len(values):
+        return _weighted(step, None, opacity)
+    grain = _GRAIN * 1.4826 * float(np.partition(values, len(values) // 2)[len(values) // 2])
+    edges = cv2.subtract(detail, cv2.min(cv2.max(detail, -grain), grain))
+    return _weighted(step, cv2.multiply(edges, lost), opacity)
 
 
-def _weighted(change: Sequence[Array], alpha: Array, opacity: float) -> tuple[Array, Array]:
-    """(h, w, 3) the change of each channel where the mask lies, ``alpha`` within 0..1, and (h, w) how much counts."""
-    weight = alpha.clip(0, 1) * np.float32(opacity)
-    return np.asarray(cv2.merge([cv2.multiply(one, weight) for one in change]), np.float32), weight
+def _weighted(step: Array, lost: Array | None, opacity: float) -> tuple[Array, Array]:
+    """(h, w, 3) what to add where the mask lies, and (h, w) how much it counts there, of (h, w, 4) a step and its mask.
+
+    ``lost`` (h, w): what is to be taken away from each channel besides.
+    """
+    weight = cv2.extractChannel(step, 3).clip(0, 1) * np.float32(opacity)
+    change = cv2.cvtColor(step, cv2.COLOR_RGBA2RGB)
+    if lost is not None:
+        change = cv2.subtract(change, cv2.cvtColor(lost, cv2.COLOR_GRAY2RGB))
+    return np.asarray(cv2.multiply(change, cv2.cvtColor(weight, cv2.COLOR_GRAY2RGB)), np.float32), weight
+
+
+def _spot(mask: Array) -> Box:
+    """The part of a crop that its mask (S, S) reaches, and a little around it."""
+    size = len(mask)
+    left, top, wide, high = cv2.boundingRect((mask > 0).astype(np.uint8))
+    right, bottom = (min(size, at + _AROUND) for at in (left + wide, top + high))
+    return Box(max(0, left - _AROUND), max(0, top - _AROUND), right, bottom)
 
 
 def masked(mask: Array, matrix: Array, box: Box, margin: int = 4) -> Box:
@@ -94,7 +108,12 @@ def masked(mask: Array, matrix: Array, box: Box, margin: int = 4) -> Box:
 def _enlarged(image: Array, matrix: Array, width: int, height: int) -> Array:
     """``warp`` for a matrix that enlarges: twice the size by cubic interpolation, the rest by a linear one, which on
     the finer grid is as good and much faster."""
-    double = cv2.resize(image, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
-    finer = compose(matrix, np.array([[0.5, 0, -0.25], [0, 0.5, -0.25]], np.float32)).astype(np.float64)
-    flags, border = cv2.INTER_LINEAR, cv2.BORDER_REPLICATE
-    return np.asarray(cv2.warpAffine(double, finer, (width, height), flags=flags, borderMode=border), np.float32)
+    double = np.asarray(cv2.resize(image, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC), np.float32)
+    finer = compose(matrix, np.array([[0.5, 0, -0.25], [0, 0.5, -0.25]], np.float32))
+    return _sampled(double, finer, width, height)
+
+
+def _sampled(image: Array, matrix: Array, width: int, height: int) -> Array:
+    """``warp`` for a matrix that enlarges what is soft."""
+    flags, border, to = cv2.INTER_LINEAR, cv2.BORDER_REPLICATE, matrix.astype(np.float64)
+    return np.asarray(cv2.warpAffine(image, to, (width, height), flags=flags, borderMode=border), np.float32)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import cv2
@@ -25,61 +27,87 @@ _READABLE = 0.3  # share of structure that must be readable in both pictures to 
 class CutDetector:
     """Give it every frame in order; it says of each whether a new shot begins there.
 
-    Two things must happen at once: the blocks of the last picture are found nowhere near in this one, by a correlation
-    that brightness does not change, and the colours differ. Pictures without structure (black, white, burnt out by a
+    Two things must happen at once: the colours differ, and the blocks of the last picture are found nowhere near in
+    this one, by a correlation that brightness does not change. Pictures without structure (black, white, burnt out by a
     flash) are passed over: the next readable one is compared with the last readable one.
     """
 
     def __init__(self) -> None:
         self._shape: tuple[int, ...] = ()
         self._last: Image | None = None
-        self._recent: deque[float] = deque(maxlen=4)
+        self._recent: deque[_Step] = deque(maxlen=4)
 
     def update(self, image: Image) -> bool:
-        """True if this RGB picture starts a new shot; False for the very first. About a millisecond."""
-        thumb = np.asarray(cv2.resize(image, (_WIDTH, _HEIGHT), interpolation=cv2.INTER_AREA), np.uint8)
+        """True if this RGB picture starts a new shot; False for the very first. Less than a millisecond."""
+        thumb = _thumbnail(image)
         last, self._last = self._last, thumb
         if image.shape != self._shape:
             self._shape = image.shape
             self._recent.clear()
             return last is not None
         assert last is not None
-        lost = _lost_structure(last, thumb)
-        if lost is None:
+        step = _step(last, thumb)
+        if step is None:
             self._last = last
             return False
-        usual = sum(self._recent) / len(self._recent) if self._recent else 0.0
-        if lost > max(_STRUCTURE, _JUMP * usual) and _colour_difference(last, thumb) > _COLOUR:
-            self._recent.clear()
-            return True
-        self._recent.append(lost)
+        if _colour_difference(last, thumb) > _COLOUR and step.lost > _STRUCTURE:
+            usual = sum(one.lost for one in self._recent) / max(1, len(self._recent))
+            if step.lost > _JUMP * usual:
+                self._recent.clear()
+                return True
+        self._recent.append(step)
         return False
 
 
-def _lost_structure(last: Image, thumb: Image) -> float | None:
-    """How much of the structure of ``last`` is not found near its place in ``thumb``: 0 all is there, 1 nothing.
+def _thumbnail(image: Image) -> Image:
+    """By halves as far as they are whole: of those OpenCV makes short work."""
+    while image.shape[0] >= 4 * _HEIGHT and image.shape[1] >= 4 * _WIDTH and not any(n % 2 for n in image.shape[:2]):
+        half = image.shape[1] // 2, image.shape[0] // 2
+        image = np.asarray(cv2.resize(image, half, interpolation=cv2.INTER_AREA), np.uint8)
+    return np.asarray(cv2.resize(image, (_WIDTH, _HEIGHT), interpolation=cv2.INTER_AREA), np.uint8)
 
-    None where too little of either can be read.
-    """
+
+@dataclass(frozen=True)
+class _Step:
+    """From one readable thumbnail to the next: their detail, and how much there is to read in each block."""
+
+    before: Array
+    after: Array
+    readable: Array  # (rows, columns); nothing where the last picture showed nothing
+
+    @cached_property
+    def lost(self) -> float:
+        """How much of the structure of the last one is not found near its place: 0 all is there, 1 nothing.
+
+        Asked for only where colours differ, as it takes longest.
+        """
+        total = float(self.readable.sum())
+        if total == 0:
+            return 1.0
+        padded = cv2.copyMakeBorder(self.after, _REACH, _REACH, _REACH, _REACH, cv2.BORDER_REFLECT)
+        lost = 0.0
+        for row, column in zip(*np.nonzero(self.readable), strict=True):
+            top, left = _TOP + _BLOCK * int(row), _BLOCK * int(column)
+            block = self.before[top : top + _BLOCK, left : left + _BLOCK]
+            window = padded[top : top + _BLOCK + 2 * _REACH, left : left + _BLOCK + 2 * _REACH]
+            found = cv2.matchTemplate(window, block, cv2.TM_CCOEFF_NORMED).max()
+            lost += float(self.readable[row, column]) * (1 - float(found))
+        return lost / total
+
+
+def _step(last: Image, thumb: Image) -> _Step | None:
+    """None where too little of either can be read."""
     before, after = (cv2.cvtColor(x, cv2.COLOR_RGB2GRAY).astype(np.float32) for x in (last, thumb))
     if after.std() < _EVEN:
         return None
-    if before.std() < _EVEN:  # only where the clip begins with such pictures
-        return 1.0
     burnt = np.maximum(before, after) >= _BURNT
+    shows = before.std() >= _EVEN  # only where the clip begins with such pictures it does not
     before, after = _detail(before), _detail(after)
-    padded = cv2.copyMakeBorder(after, _REACH, _REACH, _REACH, _REACH, cv2.BORDER_REFLECT)
     weights, dull = _blocks(before).std((2, 3)), _blocks(burnt).mean((2, 3)) > 0.1
     readable = np.where(dull | (weights < 0.01), 0, weights)
-    lost = 0.0
-    for row, column in zip(*np.nonzero(readable), strict=True):
-        top, left = _TOP + _BLOCK * int(row), _BLOCK * int(column)
-        block = before[top : top + _BLOCK, left : left + _BLOCK]
-        window = padded[top : top + _BLOCK + 2 * _REACH, left : left + _BLOCK + 2 * _REACH]
-        found = cv2.matchTemplate(window, block, cv2.TM_CCOEFF_NORMED).max()
-        lost += float(readable[row, column]) * (1 - float(found))
-    total = float(readable.sum())
-    return lost / total if total > _READABLE * float(weights.sum()) else None
+    if not shows:
+        return _Step(before, after, np.zeros_like(readable))
+    return _Step(before, after, readable) if readable.sum() > _READABLE * weights.sum() else None
 
 
 def _blocks(values: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -41,15 +41,15 @@ _NEAR = 0.15  # face sizes up to which the mesh is fitted where the face was exp
 class FaceFinder:
     """Detector and landmarker, loaded once. Not thread-safe: one finder a thread. Also a context manager.
 
-    ``detector``: bytes of a YuNet ONNX file; ``landmarker``: bytes of mediapipe's face_landmarker.task; ``fitter``
-    loads what fits landmarks to faces that are followed, when the first one is.
+    ``landmarker``: bytes of mediapipe's face_landmarker.task; ``fitter`` loads what fits landmarks to faces that are
+    followed, when the first one is.
     """
 
     def __init__(
-        self, detector: bytes, landmarker: bytes, fitter: Callable[[], Fitter], blendshapes: bool = False
+        self, detector: Detector, landmarker: bytes, fitter: Callable[[], Fitter], blendshapes: bool = False
     ) -> None:
         self._load_fitter = fitter
-        self.detector = Detector(detector)
+        self.detector = detector
         with without_chatter():
             with without_plots():
                 import mediapipe as mp  # takes a while: only when faces are wanted

@@ -55,7 +55,7 @@ class Follower:
     def __init__(self, finder: FaceFinder, embed: Embed, spec: CropSpec | None = None, side: int = 1280) -> None:
         self._finder, self._side = finder, side
         self._tracker = Tracker(embed, spec)
-        self.scout = Scout(finder.detector.another(), side)
+        self.scout = Scout(finder.detector.for_clip(), side)
         self._past: list[_Past] = []  # the last frames, as many as are held
         self._seen = 0  # faces in the last frame
         self._thorough = -np.inf

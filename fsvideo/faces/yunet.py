@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import cv2
 import numpy as np
@@ -10,6 +13,12 @@ import numpy as np
 from fsvideo.faces.quiet import without_chatter
 from fsvideo.types import Array, Image
 
+Forward: TypeAlias = Callable[[Array], Sequence[Array]]
+"""(1, 3, H, W) BGR on the 0..255 scale, sides multiples of 32 -> the network's OUTPUTS, (1, places, ...) each."""
+
+_STRIDES = (8, 16, 32)  # pixels between two places at which a face may be said to be
+OUTPUTS = tuple(f"{kind}_{stride}" for kind in ("cls", "obj", "bbox", "kps") for stride in _STRIDES)
+_OVERLAP, _MOST = 0.3, 200  # intersection over union from which two finds are one; finds that are looked at
 _COARSE_SIDE = 320  # pixels of the picture's longer side; finds faces too large for the detector's anchors
 
 
@@ -23,19 +32,17 @@ class Candidate:
 
 
 class Detector:
-    """The network, loaded once. Not thread-safe: one a thread. ``model``: bytes of a YuNet ONNX file."""
+    """The network, ready to be asked. Not thread-safe: one a thread.
 
-    def __init__(self, model: bytes) -> None:
-        self._model = model
-        with without_chatter():
-            self._yunet = cv2.FaceDetectorYN.create(
-                "onnx", np.frombuffer(model, np.uint8), np.empty(0, np.uint8), (_COARSE_SIDE, _COARSE_SIDE)
-            )
-        self._yunet.setTopK(200)
+    ``for_clip``: what makes one that says the same, and is faster for many pictures of few sizes.
+    """
 
-    def another(self) -> Detector:
-        """The same for another thread."""
-        return Detector(self._model)
+    def __init__(self, forward: Forward, for_clip: Callable[[], Forward]) -> None:
+        self._forward, self._for_clip = forward, for_clip
+
+    def for_clip(self) -> Detector:
+        """The same for another thread and the frames of a clip."""
+        return Detector(self._for_clip(), self._for_clip)
 
     def candidates(self, image: Image, min_score: float = 0.6, side: int = 1280) -> list[Candidate]:
         """YuNet at two scales: a fine one for small faces, a coarse one for faces that fill the picture.
@@ -61,16 +68,50 @@ class Detector:
 
     def detect(self, image: Image, min_score: float) -> list[Candidate]:
         """What it sees in an RGB picture as large as it is."""
-        bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-        self._yunet.setInputSize((bgr.shape[1], bgr.shape[0]))
-        self._yunet.setScoreThreshold(min_score)
-        _, rows = self._yunet.detect(bgr)
-        found = []
-        for row in rows if rows is not None else ():
-            points = row[4:14].reshape(5, 2)
-            if np.ptp(points, axis=0).min() > 1:
-                found.append(Candidate(np.concatenate([row[:2], row[:2] + row[2:4]]), points, float(row[14])))
-        return found
+        below, beside = (-side % _STRIDES[-1] for side in image.shape[:2])
+        padded = cv2.copyMakeBorder(image, 0, below, 0, beside, cv2.BORDER_CONSTANT) if below or beside else image
+        made = self._forward(cv2.dnn.blobFromImage(padded, swapRB=True))
+        by_stride = [_read(made[n :: len(_STRIDES)], padded.shape[1], stride) for n, stride in enumerate(_STRIDES)]
+        scores, boxes, points = (np.concatenate(each) for each in zip(*by_stride, strict=True))
+        sure = np.flatnonzero(scores >= min_score)
+        if not len(sure):
+            return []
+        corners = np.column_stack([boxes[sure, :2], boxes[sure, 2:] - boxes[sure, :2]])
+        best = cv2.dnn.NMSBoxes(corners.tolist(), scores[sure].tolist(), min_score, _OVERLAP, top_k=_MOST)
+        found = [Candidate(boxes[at], points[at], float(scores[at])) for at in sure[np.ravel(best)]]
+        return [one for one in found if np.ptp(one.points, axis=0).min() > 1]
+
+
+def by_opencv(model: bytes) -> Forward:
+    """A YuNet ONNX file, run by OpenCV."""
+    with without_chatter():
+        net = cv2.dnn.readNetFromONNX(np.frombuffer(model, np.uint8))
+
+    def forward(blob: Array) -> Sequence[Array]:
+        net.setInput(blob)
+        return [np.asarray(one, np.float32) for one in net.forward(OUTPUTS)]
+
+    return forward
+
+
+def by_shape(start: Callable[[tuple[int, ...]], Forward]) -> Forward:
+    """One that ``start`` gives for each shape, kept; starting it takes a moment."""
+    started = functools.cache(start)
+    return lambda blob: started(blob.shape)(blob)
+
+
+def _read(made: Sequence[Array], width: int, stride: int) -> tuple[Array, Array, Array]:
+    """(P,) scores, (P, 4) boxes and (P, 5, 2) points at the places of one stride, in pixels of a picture so wide.
+
+    ``made``: how sure it is of a face, and of a thing, then box and points as seen from the place.
+    """
+    face, thing, box, points = (one[0] for one in made)
+    scores = np.sqrt((face.clip(0, 1) * thing.clip(0, 1))[:, 0])
+    row, column = np.divmod(np.arange(len(scores)), width // stride)
+    place = np.column_stack([column, row]).astype(np.float32)
+    middle, half = (box[:, :2] + place) * stride, np.exp(box[:, 2:]) * (stride / 2)
+    boxes = np.concatenate([middle - half, middle + half], 1)
+    return scores, boxes, (points.reshape(-1, 5, 2) + place[:, None]) * stride
 
 
 def _shrunk(image: Image, side: int) -> Image:

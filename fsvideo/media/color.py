@@ -62,8 +62,7 @@ def _signal(frame: Frame, info: MediaInfo, box: Box) -> Array:
     if form.gray:
         gray = (luma - offset[0]) * scale[0]
         return _array(cv2.merge([gray, gray, gray]))
-    chroma = _upsampled(frame.planes[1], frame.planes[2], form, box, _centred(info))
-    yuv = cv2.merge([luma, *cv2.split(chroma)])
+    yuv = cv2.merge([luma, *_upsampled(frame.planes[1], frame.planes[2], form, box, _centred(info))])
     return _array(cv2.transform(yuv, _yuv_to_rgb(form, matrix_code(info), scale, offset)))
 
 
@@ -126,20 +125,23 @@ def _centred(info: MediaInfo) -> bool:
     return info.kind != "video" or info.codec == "mjpeg"
 
 
-def _upsampled(u: Plane, v: Plane, form: Layout, box: Box, centred: bool) -> Array:
-    """(h, w, 2) chroma under ``box``; a margin of one sample is read so that a region equals the whole picture's."""
+def _upsampled(u: Plane, v: Plane, form: Layout, box: Box, centred: bool) -> tuple[Array, Array]:
+    """(h, w) each: chroma under ``box``; a margin of one sample is read so that a region equals the whole picture's."""
     nx, ny = 1 << form.shift_x, 1 << form.shift_y
     if nx == ny == 1:
-        return _array(cv2.merge([_floats(u[box.slices]), _floats(v[box.slices])]))
+        return _floats(u[box.slices]), _floats(v[box.slices])
     left, top = max(0, box.left // nx - 1), max(0, box.top // ny - 1)
     part = np.s_[top : (box.bottom - 1) // ny + 2, left : (box.right - 1) // nx + 2]
     shift_x = (box.left + 0.5) / nx - 0.5 if centred else box.left / nx
     shift_y = (box.top + 0.5) / ny - 0.5
     sample_at = np.array([[1 / nx, 0, shift_x - left], [0, 1 / ny, shift_y - top]], np.float64)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    pair = cv2.merge([_floats(u[part]), _floats(v[part])])
     size = (box.width, box.height)
-    return _array(cv2.warpAffine(pair, sample_at, size, flags=flags, borderMode=cv2.BORDER_REPLICATE))
+    blue, red = (
+        cv2.warpAffine(_floats(plane[part]), sample_at, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+        for plane in (u, v)
+    )
+    return _array(blue), _array(red)
 
 
 def _downsampled(step: Array, form: Layout, box: Box, centred: bool) -> tuple[Box, Array]:

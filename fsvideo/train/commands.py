@@ -89,11 +89,12 @@ class TrainResult:
 def align_command(options: AlignOptions, ui: Ui) -> AlignResult:
     """Cut training crops out of photos and videos and measure who they show. Goes on where a cut run was."""
     files = cut.pictures(options.input)
-    models = (weights.read_bytes("detector"), weights.read_bytes("landmarker"))
+    for name in ("detector", "landmarker"):
+        weights.read_bytes(name)  # a worker could not say what is wrong with them
     ui.stage("align", len(files))
     workers = min(options.workers or os.cpu_count() or 1, 1 + len(files) // 64)
     everyone = options.faces == "all"
-    counts = cut.align(files, options.output, models, CropSpec(options.size), workers, everyone, ui.advance)
+    counts = cut.align(files, options.output, CropSpec(options.size), workers, everyone, ui.advance)
     kept = counts.pop("kept", 0)
     if kept == 0:
         raise FsvideoError(f"no face fit for training in {len(files)} files: {dict(counts)}", "give larger photos")

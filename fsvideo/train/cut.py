@@ -16,11 +16,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
 
 from fsvideo.faces.align import crop, warp
 from fsvideo.faces.detect import FaceFinder
 from fsvideo.media import read
-from fsvideo.networks import load_fitter
+from fsvideo.networks import load_finder
 from fsvideo.train.data import shrink
 from fsvideo.types import Array, Box, CropSpec, Face, FsvideoError, Image, MediaError
 
@@ -59,7 +60,6 @@ def pictures(inputs: Sequence[Path]) -> list[Path]:
 def align(
     files: Sequence[Path],
     output: Path,
-    models: tuple[bytes, bytes],
     spec: CropSpec,
     workers: int,
     everyone: bool = False,
@@ -68,7 +68,7 @@ def align(
     """Cut every picture's largest face, or ``everyone``'s, into shards; returns how many were kept and why others not.
 
     Of a video a picture a second is taken. A run that was cut goes on where it was, with the same files.
-    ``models``: detector and landmarker bytes (FaceFinder's). ``advance`` is told of every shard's number of files.
+    ``advance`` is told of every shard's number of files.
     """
     listed, text = output / "inputs.txt", "\n".join([f"faces: {'all' if everyone else 'largest'}", *map(str, files)])
     if listed.exists() and listed.read_text() != text:
@@ -79,7 +79,7 @@ def align(
     listed.write_text(text)
     shards = [(i, files[at : at + _FILES_A_SHARD]) for i, at in enumerate(range(0, len(files), _FILES_A_SHARD))]
     counts: Counter[str] = Counter()
-    with ProcessPoolExecutor(workers, get_context("spawn"), _start_worker, (models, spec, everyone)) as pool:
+    with ProcessPoolExecutor(workers, get_context("spawn"), _start_worker, (spec, everyone)) as pool:
         for shard, reasons in zip(
             shards, pool.map(_cut_shard, [output / f"{i:04d}" for i, _ in shards], [f for _, f in shards]), strict=True
         ):
@@ -91,10 +91,11 @@ def align(
 _worker: tuple[FaceFinder, CropSpec, bool]  # one a process, set when the process starts
 
 
-def _start_worker(models: tuple[bytes, bytes], spec: CropSpec, everyone: bool) -> None:
+def _start_worker(spec: CropSpec, everyone: bool) -> None:
     global _worker
     cv2.setNumThreads(1)
-    _worker = FaceFinder(*models, load_fitter), spec, everyone
+    torch.set_num_threads(1)
+    _worker = load_finder(), spec, everyone
 
 
 def _cut_shard(stem: Path, files: list[Path]) -> Counter[str]:
