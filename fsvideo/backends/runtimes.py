@@ -119,14 +119,24 @@ def _openvino_runner(compiled: Any, cores: Cores) -> Runner:
     requests = [compiled.create_infer_request() for _ in range(max(1, min(cores.at_once, 2 * cores.streams)))]
 
     def run(*inputs: Array) -> list[Array]:
-        count, each = len(inputs[0]), list[list[Array]]()
-        for k in range(count + len(requests)):
+        each: list[list[Array]] = []
+
+        def take(k: int) -> None:
             request = requests[k % len(requests)]
-            if k >= len(requests) and k - len(requests) < count:
-                request.wait()
-                each.append([np.array(request.get_tensor(port).data) for port in compiled.outputs])
-            if k < count:
-                request.start_async([x[k : k + 1] for x in inputs])
+            request.wait()
+            each.append([np.array(request.get_tensor(port).data) for port in compiled.outputs])
+
+        count = len(inputs[0])
+        for k in range(count):
+            if k >= len(requests):
+                take(k - len(requests))
+            request, part = requests[k % len(requests)], [x[k : k + 1] for x in inputs]
+            if len(requests) == 1:
+                request.infer(part)  # in this thread: waking another takes time
+            else:
+                request.start_async(part)
+        for k in range(max(0, count - len(requests)), count):
+            take(k)
         return [np.concatenate(rows) for rows in zip(*each, strict=True)]
 
     return run
