@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import platform
 import subprocess
@@ -139,6 +140,25 @@ def test_the_peak_is_what_was_held() -> None:
     before = whole.peak()
     ballast = np.ones(before + (64 << 20), np.uint8)
     assert whole.peak() > before + (32 << 20) and ballast[-1] == 1
+
+
+def test_what_is_loaded_is_never_looked_through_for_garbage() -> None:
+    """Modules stay; garbage that is made later is still found."""
+    before = gc.get_freeze_count()
+    try:
+        with heap.loading():
+            assert not gc.isenabled()
+            module = [[] for _ in range(1000)]
+        assert gc.isenabled() and gc.get_freeze_count() >= before + len(module)
+        ring: list[object] = []
+        ring.append(ring)
+        del ring
+        assert gc.collect() >= 1
+        with pytest.raises(ImportError), heap.loading():
+            raise ImportError
+        assert gc.isenabled()
+    finally:
+        gc.unfreeze()
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the heap of another C library is left as it is")

@@ -14,7 +14,7 @@ from face_fixtures import EXAMPLES, backdrop, read_image
 from fsvideo import weights
 from fsvideo.faces.detect import FaceFinder, carried
 from fsvideo.faces.quiet import without_chatter, without_plots
-from fsvideo.faces.yunet import iou
+from fsvideo.faces.yunet import Forward, by_shape, iou
 from fsvideo.types import Array, Face, Image
 
 # pictures that hold more than one face, or none
@@ -179,6 +179,19 @@ def test_what_is_read_from_the_detector_is_what_opencv_reads(finder: FaceFinder,
         np.testing.assert_allclose([one.points.ravel() for one in found], rows[:, 4:14], atol=0.01)
         corners = np.hstack([rows[:, :2], rows[:, :2] + rows[:, 2:4]])
         np.testing.assert_allclose([one.box for one in found], corners, atol=0.01)
+
+
+def test_a_runner_is_started_once_for_each_shape() -> None:
+    started: list[tuple[int, ...]] = []
+
+    def start(shape: tuple[int, ...]) -> Forward:
+        started.append(shape)
+        return lambda blob: [blob + len(started)]
+
+    run = by_shape(start)
+    small, large = np.zeros((1, 3, 32, 32), np.float32), np.zeros((1, 3, 64, 32), np.float32)
+    assert [run(blob)[0].shape for blob in (small, large, small)] == [small.shape, large.shape, small.shape]
+    assert started == [small.shape, large.shape]
 
 
 def test_the_terminal_stays_clean() -> None:

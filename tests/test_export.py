@@ -73,6 +73,21 @@ def test_every_backend_makes_what_pytorch_makes(engines: dict[str, AEISwapper], 
 
 
 @needs_runtimes
+@pytest.mark.parametrize("at_once", [1, 2, 5])
+@pytest.mark.parametrize("name", RUNTIMES)
+def test_faces_computed_side_by_side_come_out_in_order(name: str, at_once: int) -> None:
+    plain = tiny()
+    assert isinstance(plain, AEISwapper)
+    target, z_id = (x.numpy() for x in plain.network.probe(7))
+    engine = start(name, ready.exported(plain.network, name, print), Cores(2, at_once), exact=True)
+    with torch.inference_mode():
+        wanted = plain.network.net(torch.from_numpy(target), torch.from_numpy(z_id))[0].numpy()
+    assert min(np.abs(wanted[k] - wanted[k - 1]).max() for k in range(7)) > 0.1
+    for count in (7, 1, 3):
+        assert np.abs(engine.run(target[:count], z_id[:count])[0] - wanted[:count]).max() < graph.LIMIT
+
+
+@needs_runtimes
 @pytest.mark.slow
 @pytest.mark.parametrize("name", RUNTIMES)
 def test_hear_net_and_its_share_are_the_same(name: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from fsvideo.processor import has_bfloat16
+from fsvideo.processor import has_bfloat16, one_thread
 
 
 @pytest.mark.parametrize(
@@ -24,3 +24,15 @@ from fsvideo.processor import has_bfloat16
 def test_half_precision_where_it_is_faster(monkeypatch: pytest.MonkeyPatch, found: dict[str, Any], fast: bool) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: found)
     assert has_bfloat16(torch.device("cpu")) is fast
+
+
+def test_one_thread_is_for_a_while() -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        with pytest.raises(ZeroDivisionError), one_thread():
+            assert torch.get_num_threads() == 1
+            raise ZeroDivisionError
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
