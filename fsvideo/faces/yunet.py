@@ -71,14 +71,15 @@ class Detector:
         below, beside = (-side % _STRIDES[-1] for side in image.shape[:2])
         padded = cv2.copyMakeBorder(image, 0, below, 0, beside, cv2.BORDER_CONSTANT) if below or beside else image
         made = self._forward(cv2.dnn.blobFromImage(padded, swapRB=True))
-        by_stride = [_read(made[n :: len(_STRIDES)], padded.shape[1], stride) for n, stride in enumerate(_STRIDES)]
+        by_stride = [
+            _read(made[n :: len(_STRIDES)], padded.shape[1], stride, min_score) for n, stride in enumerate(_STRIDES)
+        ]
         scores, boxes, points = (np.concatenate(each) for each in zip(*by_stride, strict=True))
-        sure = np.flatnonzero(scores >= min_score)
-        if not len(sure):
+        if not len(scores):
             return []
-        corners = np.column_stack([boxes[sure, :2], boxes[sure, 2:] - boxes[sure, :2]])
-        best = cv2.dnn.NMSBoxes(corners.tolist(), scores[sure].tolist(), min_score, _OVERLAP, top_k=_MOST)
-        found = [Candidate(boxes[at], points[at], float(scores[at])) for at in sure[np.ravel(best)]]
+        corners = np.column_stack([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]])
+        best = cv2.dnn.NMSBoxes(corners.tolist(), scores.tolist(), min_score, _OVERLAP, top_k=_MOST)
+        found = [Candidate(boxes[at], points[at], float(scores[at])) for at in np.ravel(best)]
         return [one for one in found if np.ptp(one.points, axis=0).min() > 1]
 
 
@@ -100,18 +101,20 @@ def by_shape(start: Callable[[tuple[int, ...]], Forward]) -> Forward:
     return lambda blob: started(blob.shape)(blob)
 
 
-def _read(made: Sequence[Array], width: int, stride: int) -> tuple[Array, Array, Array]:
-    """(P,) scores, (P, 4) boxes and (P, 5, 2) points at the places of one stride, in pixels of a picture so wide.
+def _read(made: Sequence[Array], width: int, stride: int, min_score: float) -> tuple[Array, Array, Array]:
+    """(K,) scores, (K, 4) boxes and (K, 5, 2) points at those places of one stride that reach the score, in pixels of
+    a picture so wide.
 
-    ``made``: how sure it is of a face, and of a thing, then box and points as seen from the place.
+    ``made``: how sure it is of a face, and of a thing, then box and points as seen from each place.
     """
     face, thing, box, points = (one[0] for one in made)
     scores = np.sqrt((face.clip(0, 1) * thing.clip(0, 1))[:, 0])
-    row, column = np.divmod(np.arange(len(scores)), width // stride)
+    sure = np.flatnonzero(scores >= min_score)
+    row, column = np.divmod(sure, width // stride)
     place = np.column_stack([column, row]).astype(np.float32)
-    middle, half = (box[:, :2] + place) * stride, np.exp(box[:, 2:]) * (stride / 2)
+    middle, half = (box[sure, :2] + place) * stride, np.exp(box[sure, 2:]) * (stride / 2)
     boxes = np.concatenate([middle - half, middle + half], 1)
-    return scores, boxes, (points.reshape(-1, 5, 2) + place[:, None]) * stride
+    return scores[sure], boxes, (points[sure].reshape(-1, 5, 2) + place[:, None]) * stride
 
 
 def _shrunk(image: Image, side: int) -> Image:
