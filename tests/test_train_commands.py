@@ -119,6 +119,11 @@ def test_a_data_folder_that_is_not_whole_is_refused(crops: Path, tmp_path: Path)
     np.save(copy / "embeddings.npy", np.load(copy / "embeddings.npy")[:3])
     with pytest.raises(FsvideoError, match="3 embeddings"):
         data.load(copy, 64)
+    (copy / "embeddings.npy").unlink()
+    before = sorted(copy.iterdir())
+    with pytest.raises(FsvideoError, match="no embeddings yet"):
+        train_aei_command(TrainOptions(copy, tmp_path / "r", device="cpu"), Recorder())
+    assert sorted(copy.iterdir()) == before, "it is told before minutes go into the other recognisers' embeddings"
 
 
 def swaps(model: Path, refine: bool) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:

@@ -131,6 +131,7 @@ def _embed_others(folder: Path, encoders: Iterable[IdentityEncoder], world: Worl
 
 def train_aei_command(options: TrainOptions, ui: Ui) -> TrainResult:
     """Train AEI-Net, or go on with a run; writes ``aei.safetensors`` into the run's folder."""
+    data.check(options.data)
     folder = _folder(options, "aei")
     settings = _aei_settings(options, folder)
     world, ui = _join(options, settings.batch, folder, ui)

@@ -53,11 +53,17 @@ class FaceData:
         return F.normalize(raw - mean.cpu(), dim=1)
 
 
-def load(folder: Path, size: int, every: int = 1) -> FaceData:
-    """Decode a data folder at ``size`` pixels. Raises FsvideoError where it holds no shards or no embeddings."""
-    parts = [np.load(p) for p in _shards(folder)]
+def check(folder: Path) -> None:
+    """Raises FsvideoError for a data folder that holds no shards, or that `fsvideo align` did not finish."""
+    _shards(folder)
     if not (folder / FIRST).is_file():
         raise FsvideoError(f"{folder}: its crops have no embeddings yet", "run the same fsvideo align again")
+
+
+def load(folder: Path, size: int, every: int = 1) -> FaceData:
+    """Decode a data folder at ``size`` pixels. Raises FsvideoError as ``check``, and where embeddings do not fit."""
+    check(folder)
+    parts = [np.load(p) for p in _shards(folder)]
     points = np.concatenate([p["points"] * (size / float(p["size"])) for p in parts])
     embeddings = np.load(folder / FIRST)
     if len(points) != len(embeddings) or len(points) == 0:
