@@ -105,6 +105,22 @@ def test_a_stain_on_the_forehead_goes_and_one_that_is_the_footage_s_comes() -> N
     assert float(np.abs(shaded - stained)[inside].mean()) < 0.4 * before
 
 
+@pytest.mark.parametrize("by", [2.2, 0.45])
+def test_a_stain_beside_an_eye_is_held_back_and_a_shade_stays(by: float) -> None:
+    """Light or dark, by the nose or on a cheek; where a beard may grow it stays as it was painted."""
+    plain = plain_parts(*head(), SIDE)
+    for x, y, held in ((112, 128, True), (165, 140, True), (128, 212, False)):
+        inside = np.s_[y - 4 : y + 4, x - 4 : x + 4]
+        for strength in (0.25 * np.log(by), np.log(by)):
+            painted = (face() * np.exp(strength * spot(x, y))).astype(np.float32)
+            left = float(np.log(match_light(painted, face(), plain)[inside] / face()[inside]).mean())
+            was = float(np.log(painted[inside] / face()[inside]).mean())
+            if held and abs(was) > 0.6:
+                assert 0.25 < abs(left) < 0.5, "as a shade may be"
+            else:
+                assert left == pytest.approx(was, abs=0.05)
+
+
 def test_hair_painted_on_a_temple_leaves_no_trace_and_light_stays() -> None:
     """Its low frequencies could be mended by light alone; its edges and its hue could not."""
     plain = plain_parts(*head(), SIDE)
@@ -144,7 +160,7 @@ def test_how_light_skin_is_stays_and_so_does_everything_that_is_not_plain() -> N
     inside = within(plain.around == 0)
     fair = face() * 1.2
     np.testing.assert_allclose(match_light(fair, face(), plain)[inside], fair[inside], rtol=0.01)
-    nowhere = Plain(*[np.zeros_like(plain.bare)] * 5)
+    nowhere = Plain(*[np.zeros_like(plain.bare)] * 6)
     assert np.array_equal(match_light(face(), face() * 0.5, nowhere), face())
     assert np.array_equal(match_light(face(), face(), plain), face())
     away = full(cv2.max(plain.forehead + plain.around, plain.temples)) == 0

@@ -55,12 +55,7 @@ def pixels(points: Tensor, which: Sequence[int], side: int) -> Array:
 
 
 def maps_of(plain: Plain) -> Maps:
-    return Maps(
-        *(
-            torch.from_numpy(m)[None, None]
-            for m in (plain.around, plain.bare, plain.forehead, plain.temples, plain.brows)
-        )
-    )
+    return Maps(*(torch.from_numpy(getattr(plain, name))[None, None] for name in Maps._fields))
 
 
 @pytest.mark.parametrize("side", [64, 256])

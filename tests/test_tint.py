@@ -61,7 +61,7 @@ def test_small_stains_go_on_skin_alone() -> None:
     left = {}
     everywhere, nowhere = np.ones((32, 32), np.float32), np.zeros((32, 32), np.float32)
     for name, skin in (("skin", everywhere), ("lips", nowhere)):
-        mended = match_tint(spotted, face(), Plain(nowhere, skin, nowhere, nowhere, nowhere))
+        mended = match_tint(spotted, face(), Plain(nowhere, skin, nowhere, nowhere, nowhere, nowhere))
         left[name] = float(np.abs(mended - face())[57:64, 57:64].mean())
     assert left["skin"] < 0.5 * left["lips"]
 
@@ -73,7 +73,7 @@ def test_skin_in_the_shade_is_more_saturated_than_in_the_light() -> None:
     everywhere, nowhere = np.ones((32, 32), np.float32), np.zeros((32, 32), np.float32)
     left = {}
     for name, skin in (("skin", everywhere), ("lips", nowhere)):
-        mended = match_tint(shaded, flat, Plain(nowhere, skin, nowhere, nowhere, nowhere))
+        mended = match_tint(shaded, flat, Plain(nowhere, skin, nowhere, nowhere, nowhere, nowhere))
         np.testing.assert_allclose(luma(mended), luma(shaded), atol=0.02)
         left[name] = float(np.ptp(mended[64, 64]) / np.ptp(SKIN))
     share = (0.5 * float(luma(SKIN)) + 8) / (float(luma(SKIN)) + 8)  # of the brightness, eight levels being none
@@ -84,7 +84,7 @@ def test_skin_in_the_shade_is_more_saturated_than_in_the_light() -> None:
 def test_a_result_darker_than_black_is_no_trouble() -> None:
     """Networks overshoot."""
     everywhere, nowhere = np.ones((32, 32), np.float32), np.zeros((32, 32), np.float32)
-    plain = Plain(nowhere, everywhere, nowhere, nowhere, nowhere)
+    plain = Plain(nowhere, everywhere, nowhere, nowhere, nowhere, nowhere)
     for made, target in ((face() - 300, face()), (face(), face() - 300)):
         assert np.isfinite(match_tint(made, target, plain)).all()
 
@@ -97,6 +97,8 @@ def test_skin_where_the_target_has_grey_brows_is_not_grey() -> None:
     small[9:14, 6:24] = 1
     off = []
     for brows in (nowhere, small):
-        mended = match_tint(face(), target, Plain(nowhere, nowhere, nowhere, nowhere, brows))[43:49, 40:80].mean((0, 1))
+        mended = match_tint(face(), target, Plain(nowhere, nowhere, nowhere, nowhere, brows, nowhere))[
+            43:49, 40:80
+        ].mean((0, 1))
         off.append(float(np.abs(mended / mended.sum() - SKIN / SKIN.sum()).max()))
     assert off[1] < 0.01 < 0.05 < off[0]

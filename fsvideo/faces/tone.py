@@ -22,6 +22,7 @@ STAIN = 80.0  # levels of a colour difference that are mended at most
 TO_YCC = np.array([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]], np.float32)
 FROM_CC = np.array([[0, 1.402], [-0.344136, -0.714136], [1.772, 0]], np.float32)  # Cb, Cr -> RGB, luma unchanged
 LUMA = TO_YCC[:1]
+STRONGEST = np.float32(0.35)  # logarithm of brightness: a shade or a light that is no stain
 RICH = np.float32(0.5)  # of the colour that something loses where it is darker, what skin in the shade keeps
 BROW_SIGMA = 1 / 16  # of the crop's side: from how far around a brow the skin's hue below it is guessed
 BARED = (0.05, 0.25)  # logarithm of brightness by which a result is lighter than a brow: then skin lies there
@@ -35,6 +36,8 @@ _BESIDE = (-0.10, 0.04)  # beside the outer corner of an eye
 _CHEEK = (-0.3, -0.2)  # above the line through the eyes: down to there a temple reaches
 _BROW = (0.03, 0.08)  # away from a brow: up to where its hair may lie, and from where on it does not
 _OUTSIDE = (0.0, 0.05)  # outside the face's outline
+_LIDS = (0.08, 0.14)  # away from an eye: up to where lids reach, and from where on none is
+_BEARD = (-0.40, -0.30)  # above the line through the eyes: where beards begin
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,7 @@ class Plain:
     forehead: Array  # skin that has no shape, as cheekbones have, and no beard: nor does light
     temples: Array  # skin beside the eyes: where hair ends and glasses have their arms
     brows: Array  # the target's: where its hue is not that of skin
+    upper: Array  # skin, lids and eyes down to where a beard may grow, without the forehead
 
 
 def match_tint(swapped: Array, target: Array, plain: Plain | None = None) -> Array:
@@ -150,13 +154,17 @@ def plain_parts(outline: Array, features: Array, size: int) -> Plain:
     beside = np.maximum(corners.min() - along, along - corners.max()) / wide
     temples = ramp(beside, *_BESIDE) * ramp(above, *_CHEEK) * bare * (1 - around)
     brows = (1 - ramp(away["brows"], *_BROW)) * (1 - around)
-    return Plain(around, np.asarray(bare, np.float32), forehead, np.asarray(temples, np.float32), brows)
+    eyes = (1 - ramp(away["eyes"], *_LIDS)) * ramp(away["brows"], *_BARE)
+    upper = cv2.max(bare, eyes) * ramp(above, *_BEARD) * (1 - around) * (1 - forehead)
+    parts_of = (np.asarray(one, np.float32) for one in (around, bare, forehead, temples, brows, upper))
+    return Plain(*parts_of)
 
 
 def match_light(swapped: Array, target: Array, plain: Plain) -> Array:
     """Lay the target's light and shade over the forehead; how light that is as a whole stays.
 
     Crops (S, S, 3) on the 0..255 scale. A recogniser is also pleased by shades on a forehead, and people see stains.
+    Around the eyes and on cheeks shades make a face, but none as strong as stains are: those are held back.
     Around the face all that stays of the result is its fine detail: so no haze lies on hair. Where the result is far
     off in either, or beside the eyes, as where it paints the source's hair or the shade of its glasses on a temple, the
     target is seen itself.
@@ -169,7 +177,10 @@ def match_light(swapped: Array, target: Array, plain: Plain) -> Array:
     soft, soft_t = (cv2.log(cv2.GaussianBlur(luma, (0, 0), len(luma) * LIGHT_SIGMA) + LEAST) for luma in lumas)
     ratio = soft_t - soft
     level = _level(ratio, plain.forehead)
-    factor = cv2.exp(((ratio - level) * plain.forehead + ratio * plain.around).clip(-MOST, MOST))
+    off = ratio - level
+    stained = off - off.clip(-STRONGEST, STRONGEST)
+    mended = off * plain.forehead + ratio * plain.around + stained * plain.upper
+    factor = cv2.exp(mended.clip(-MOST, MOST))
     lit = cv2.multiply(swapped, _grey(_enlarged(factor, swapped)))
     fine, fine_t = (cv2.log(luma + LEAST) for luma in lumas)
     inside = level * (1 - plain.around)

@@ -29,6 +29,7 @@ from fsvideo.faces.tone import (
     SHRINK,
     SKIN_SIGMA,
     STAIN,
+    STRONGEST,
     TINT_SIGMA,
     TO_YCC,
     plain_parts,
@@ -51,7 +52,7 @@ def laid(y: Tensor, target: Tensor, points: Tensor, seen: Tensor) -> Tensor:
     maps = Maps(
         *(
             torch.where(with_face, torch.from_numpy(np.stack(each)[:, None]).to(y.device), 0.0)
-            for each in zip(*((p.around, p.bare, p.forehead, p.temples, p.brows) for p in parts), strict=True)
+            for each in ([getattr(p, name) for p in parts] for name in Maps._fields)
         )
     )
     mask = torch.where(with_face, torch.from_numpy(masks).to(y.device), 1.0)
@@ -68,6 +69,7 @@ class Maps(NamedTuple):
     forehead: Tensor
     temples: Tensor
     brows: Tensor
+    upper: Tensor
 
 
 def lit(y: Tensor, target: Tensor, maps: Maps) -> Tensor:
@@ -82,7 +84,9 @@ def lit(y: Tensor, target: Tensor, maps: Maps) -> Tensor:
     soft, soft_t = ((_blurred(luma, side * LIGHT_SIGMA) + LEAST).log() for luma in lumas)
     ratio = soft_t - soft
     level = _level(ratio, forehead)
-    factor = ((ratio - level) * forehead + ratio * around).clamp(-MOST, MOST).exp()
+    off = ratio - level
+    stained = off - off.clamp(-float(STRONGEST), float(STRONGEST))
+    factor = (off * forehead + ratio * around + stained * maps.upper).clamp(-MOST, MOST).exp()
     shown = (y + 1) * _enlarged(factor, y)
     inside = level * (1 - around)
     with torch.no_grad():  # not to be learned: how to be found useless
