@@ -16,7 +16,8 @@ from pathlib import Path
 
 from fsvideo.disk import remove, user_folder
 
-_KEPT = 600 << 20  # bytes of entries, those used last: six models and what is made of them
+_KEPT = 600 << 20  # bytes of entries, those used last: six models and what is made of them ...
+_ANYHOW = 4  # ... and entries that stay however large they are: two models
 _MOST = 2 << 30  # bytes of an entry; no graph is larger
 
 
@@ -81,9 +82,9 @@ def _write(path: Path, key: str, content: bytes) -> None:
     with suppress(OSError):  # another run may do the same
         by_use = sorted(path.parent.iterdir(), key=lambda one: one.lstat().st_mtime, reverse=True)
         room = _KEPT
-        for one in by_use:
+        for nth, one in enumerate(by_use):
             room -= one.lstat().st_size
-            if room < 0:
+            if room < 0 and nth >= _ANYHOW:
                 remove(one)
 
 

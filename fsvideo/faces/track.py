@@ -78,7 +78,7 @@ class Tracker:
             if j in samples and j not in glimpses:
                 self._live[i].sample(time, samples[j])
             else:
-                self._live[i].presume(time, faces[j], image)
+                self._live[i].presume(time, faces[j], crop(image, faces[j].points, self._spec).rgb)
         begun = sorted(set(range(len(faces))) - {j for _, j in matched} - glimpses)
         samples |= self._identify(image, faces, set(begun) - set(samples))
         lost = [self._live[i] for i in sorted(set(range(len(self._live))) - {i for i, _ in matched})]
@@ -114,7 +114,7 @@ class Tracker:
         """Somebody else stands where ``before`` was: give them the frames since its last look that show them."""
         if not before.presumed or before.indices[-1] != track.indices[0] - 1:
             return
-        seen = self._embed([crop(image, face.points, self._spec).rgb for _, face, image in before.presumed])
+        seen = self._embed([picture for _, _, picture in before.presumed])
         theirs = seen @ track.who > seen @ before.who
         count = len(theirs) if theirs.all() else int(np.argmin(theirs[::-1]))
         if count:
@@ -124,13 +124,8 @@ class Tracker:
         """Whether a face without a mesh of its own, whose embedding is weak, is the track's, or just like its last."""
         if float(track.who @ sample.embedding) > _KNOWN:
             return True
-        if time - track.seen > _MOMENT:
-            return False
-        last = track.last
-        if track.presumed:
-            _, face, image = track.presumed[-1]
-            last = self._embed([crop(image, face.points, self._spec).rgb])[0]
-        return float(last @ sample.embedding) > _ALIKE
+        last = self._embed([track.presumed[-1][2]])[0] if track.presumed else track.last
+        return time - track.seen <= _MOMENT and float(last @ sample.embedding) > _ALIKE
 
     def _end(self, tracks: list[_Live]) -> None:
         self._done += tracks
@@ -177,7 +172,7 @@ class _Live:
         self.who = self.last = np.zeros(0, np.float32)  # the mean of the best samples, and the last one
         self.fitted = time
         self.sampled, self.sampled_face = time, face
-        self.presumed: list[tuple[float, Face, Image]] = []  # since the last look: time, face, picture
+        self.presumed: list[tuple[float, Face, Image]] = []  # since the last look: time, face, crop
 
     def append(self, index: int, time: float, face: Face) -> None:
         moved = (face.points.mean(0) - self.face.points.mean(0)) / np.float32(max(time - self.seen, 1e-3))
@@ -197,9 +192,9 @@ class _Live:
         self.sampled, self.sampled_face = time, self.face
         self.presumed = []
 
-    def presume(self, time: float, face: Face, image: Image) -> None:
+    def presume(self, time: float, face: Face, picture: Image) -> None:
         """The face appended last was not looked at: it is where the track's should be."""
-        self.presumed.append((time, face, image))
+        self.presumed.append((time, face, picture))
 
     def take_end(self, other: _Live, count: int) -> None:
         """Take the last frames of another track, which come right before this one's."""
