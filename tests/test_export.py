@@ -328,7 +328,7 @@ def test_a_graph_is_made_once_and_kept_whole(own: Path, monkeypatch: pytest.Monk
     for k in range(20):  # old ones go
         Maker().kept(f"b{k}")
     assert len(list(own.iterdir())) == 12 and (own / "b19").exists()
-    monkeypatch.setattr(cache, "_KEPT", 1)  # larger than all room there is: made again at every start, if it did not stay
+    monkeypatch.setattr(cache, "_KEPT", 1)  # larger than all room: it stays, or each start would make it again
     large = Maker()
     assert [large.kept("c1") for _ in range(2)] == [b"graph"] * 2 and large.times == 1
     assert len(list(own.iterdir())) == 4
