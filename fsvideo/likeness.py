@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import TypeAlias
 
 import numpy as np
@@ -76,17 +77,17 @@ def corrected(
     looks = worth_looking(jobs, cuts, among)
     missing: defaultdict[Hashable, list[Array]] = defaultdict(list)
     owns: defaultdict[Hashable, list[tuple[Array, float]]] = defaultdict(list)
-    for frame in frames_at(list(looks)):
-        for task in swap_faces(cut_faces([frame], info, looks[frame.index], swapper.spec), swapper, 1):
-            if not task.faces:
-                continue
-            result, size = Painter(info, options).paint(task), swapper.spec.size
-            crops = [warp(region_rgb(result, info, face.box), face.matrix, size, size) for face in task.faces]
-            shown, own = (swapper.embed(np.stack(each).clip(0, 255)) for each in (crops, [f.crop for f in task.faces]))
-            for face, z_y, z_t in zip(task.faces, shown, own, strict=True):
-                wanted = face.job.wanted.embedding
-                missing[_key(face.job)].append(wanted - z_y * float(z_y @ wanted))
-                owns[_key(face.job)].append((z_t, rims_seen(face.crop)))
+    cut = (cut_faces([frame], info, looks[frame.index], swapper.spec) for frame in frames_at(list(looks)))
+    for task in swap_faces(chain.from_iterable(cut), swapper, options.batch_size):
+        if not task.faces:
+            continue
+        result, size = Painter(info, options).paint(task), swapper.spec.size
+        made = [warp(region_rgb(result, info, face.box), face.matrix, size, size) for face in task.faces]
+        shown, own = np.split(swapper.embed(np.stack([*made, *(f.crop for f in task.faces)]).clip(0, 255)), 2)
+        for face, z_y, z_t in zip(task.faces, shown, own, strict=True):
+            wanted = face.job.wanted.embedding
+            missing[_key(face.job)].append(wanted - z_y * float(z_y @ wanted))
+            owns[_key(face.job)].append((z_t, rims_seen(face.crop)))
     return [replace(job, missing=_asked(job, missing[_key(job)], owns[_key(job)], swapper)) for job in jobs]
 
 

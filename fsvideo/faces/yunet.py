@@ -19,6 +19,7 @@ Forward: TypeAlias = Callable[[Array], Sequence[Array]]
 _STRIDES = (8, 16, 32)  # pixels between two places at which a face may be said to be
 OUTPUTS = tuple(f"{kind}_{stride}" for kind in ("cls", "obj", "bbox", "kps") for stride in _STRIDES)
 _OVERLAP, _MOST = 0.3, 200  # intersection over union from which two finds are one; finds that are looked at
+_SHAPES = 8  # for which a runner is kept: a clip's frames come in two or three
 _COARSE_SIDE = 320  # pixels of the picture's longer side; finds faces too large for the detector's anchors
 
 
@@ -96,8 +97,8 @@ def by_opencv(model: bytes) -> Forward:
 
 
 def by_shape(start: Callable[[tuple[int, ...]], Forward]) -> Forward:
-    """One that ``start`` gives for each shape, kept; starting it takes a moment."""
-    started = functools.cache(start)
+    """One that ``start`` gives for each shape, which takes a moment; the last few are kept."""
+    started = functools.lru_cache(_SHAPES)(start)
     return lambda blob: started(blob.shape)(blob)
 
 
