@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -204,8 +204,9 @@ def painted(
     From one of ``cuts`` on, what comes out depends on the frames before it by the ``painter``'s past alone.
     """
     batch = _batch(info, options.batch_size)
-    cut = meter.ahead(cut_faces(frames, info, jobs, swapper.spec, meter), batch)
-    swapped = meter.ahead(swap_faces(cut, swapper, batch, cuts, meter), batch)
+    depth = max(1, batch // _most_at_once(jobs))
+    cut = meter.ahead(cut_faces(frames, info, jobs, swapper.spec, meter), depth)
+    swapped = meter.ahead(swap_faces(cut, swapper, batch, cuts, meter), depth)
     painter = painter or Painter(info, options)
     with closing(cut), closing(swapped):
         for task in swapped:
@@ -220,6 +221,12 @@ def _batch(info: MediaInfo, wanted: int) -> int:
     """Faces a network call, fewer for giant frames: about five batches of frames are on their way at once."""
     frame = 3 * info.width * info.height * (2 if info.bit_depth > 8 else 1)
     return max(1, min(wanted, _MOST_HELD // (5 * frame)))
+
+
+def _most_at_once(jobs: Sequence[Job]) -> int:
+    """Faces in the frame that has most of them: as many crops lie in each frame on its way. 1 where there are none."""
+    begins = {job.track.start for job in jobs}
+    return max((sum(job.track.start <= at < job.track.stop for job in jobs) for at in begins), default=1)
 
 
 class Painter:

@@ -29,6 +29,7 @@ from fsvideo.models.identity import EncoderEnsemble
 from fsvideo.networks import filled, load_ensemble, load_finder, load_hear, shipped_parts
 from fsvideo.types import Array, CropSpec, FsvideoError, Identity, Image, WeightsError
 
+_TOGETHER = 8  # crops that are embedded at once: more take memory, and no less time each
 _TORCH = f"torch {torch.__version__}"
 
 
@@ -88,8 +89,8 @@ class AEISwapper:
 
     def embed(self, crops: Array | Image) -> Array:
         with torch.inference_mode():
-            embeddings: Array = self.encoder(self._tensor(crops)).cpu().numpy()
-        return embeddings
+            parts = (self._tensor(crops[at : at + _TOGETHER]) for at in range(0, len(crops), _TOGETHER))
+            return np.concatenate([self.encoder(part).cpu().numpy() for part in parts])
 
     def swap(self, crops: Array, identities: Sequence[Identity], own: Array | None = None) -> Array:
         z = [np.stack([i.embedding for i in identities])]

@@ -72,6 +72,14 @@ def test_every_backend_makes_what_pytorch_makes(engines: dict[str, AEISwapper], 
     assert np.array_equal(made, engines[name].swap(crops, identities)), "the same again, to the last bit"
 
 
+def test_many_faces_are_embedded_in_parts_and_in_order() -> None:
+    plain = tiny()
+    crops, _ = faces(19, 64)
+    alone = np.concatenate([plain.embed(crops[k : k + 1]) for k in range(19)])
+    assert np.abs(alone[1:] - alone[:-1]).max(1).min() > 1e-3
+    np.testing.assert_allclose(plain.embed(crops), alone, atol=1e-5)
+
+
 @needs_runtimes
 @pytest.mark.parametrize("at_once", [1, 2, 5])
 @pytest.mark.parametrize("name", RUNTIMES)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator, Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -12,12 +14,15 @@ from test_media_color import info_of, random_frame
 
 from fsvideo.casting import Cast, Role
 from fsvideo.faces.passing import passes_before
+from fsvideo.meter import Meter
 from fsvideo.options import Footage, Look, SwapOptions
 from fsvideo.planning import plan
 from fsvideo.render import Job, Painter, cut_faces
+from fsvideo.render import painted as painted_frames
 from fsvideo.swapper import unchanged
 from fsvideo.types import Array, Identity, Track
 
+T = TypeVar("T")
 OPTIONS = SwapOptions((), Path("in.mp4"), Path("out.mp4"))
 WHO = Identity(np.eye(128, dtype=np.float32)[0], ("someone",))
 PLAIN = Look(color="keep", sharpness="keep")
@@ -124,3 +129,22 @@ def test_a_swap_ends_where_the_face_of_whoever_is_seen_beside_it_begins() -> Non
     assert (np.abs(freely - before)[face] > 30).sum() > 20 and np.abs(held - before)[face].max() <= 1
     far = np.indices(before.shape)[1] < beside.outline[0, :, 0].min() - 4
     assert np.array_equal(held[far], freely[far])
+
+
+@pytest.mark.parametrize(("people", "ahead"), [(1, 4), (2, 2), (16, 1)])
+def test_the_more_faces_in_a_frame_the_fewer_frames_are_on_their_way(people: int, ahead: int) -> None:
+    """Crops take the memory: sixteen faces in each of eight frames would take as much as a film's rushes."""
+    depths: list[int] = []
+
+    class Noted(Meter):
+        def ahead(self, items: Iterable[T], depth: int) -> Generator[T]:
+            depths.append(depth)
+            yield from items
+
+    info, frame = info_of("yuv420p"), replace(random_frame("yuv420p"), index=0)
+    jobs = [Job(standing(60, 60, 20, number=k), np.ones(1, np.float32), WHO, PLAIN) for k in range(people)]
+    later = replace(standing(60, 60, 20), start=1)
+    jobs.append(Job(later, np.ones(1, np.float32), WHO, PLAIN))
+    made = list(painted_frames([frame], info, jobs, unchanged(), OPTIONS, meter=Noted()))
+    assert len(made) == 1 and len(made[0][0].swapped) == people
+    assert depths == [ahead, ahead]
