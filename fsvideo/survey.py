@@ -144,9 +144,10 @@ def _looks(
         log.add(frame)
         with meter.stage("shrink"):
             rgb = upright(frame, info, options.detect_size).rgb
+        seconds = float(frame.pts * info.time_base)
         with meter.stage("find"):
-            scouted = scout.look(rgb, ask=memory is None or not memory.knows)
-        yield scouted, float(frame.pts * info.time_base)
+            scouted = scout.look(rgb, seconds, ask=memory is None or not memory.knows)
+        yield scouted, seconds
 
 
 def expected(info: MediaInfo, options: SwapOptions) -> int:

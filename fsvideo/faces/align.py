@@ -122,6 +122,13 @@ def warp(image: npt.NDArray, matrix: Array, width: int, height: int, border: int
     return cv2.warpAffine(np.ascontiguousarray(image), matrix, (width, height), flags=flags, borderMode=border)
 
 
+def with_fourth(picture: Array, plane: Array) -> Array:
+    """(h, w, 3) and (h, w) as one (h, w, 4): OpenCV moves four channels twice as fast as three."""
+    both = cv2.cvtColor(picture, cv2.COLOR_RGB2RGBA)
+    cv2.insertChannel(plane, both, 3)
+    return np.asarray(both, np.float32)
+
+
 def _reduced(image: npt.NDArray, times: int) -> npt.NDArray:  # type: ignore[type-arg]
     """Means of squares of ``times`` pixels a side; the last ones are filled up with the picture's edge."""
     height, width = image.shape[:2]

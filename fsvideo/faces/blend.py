@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from fsvideo.faces.align import compose, invert, scale_of, transform, warp
+from fsvideo.faces.align import compose, invert, scale_of, transform, warp, with_fourth
 from fsvideo.faces.tone import LUMA
 from fsvideo.types import Array, Box
 
@@ -50,12 +50,11 @@ def delta(
     spot = _spot(mask)
     crop, swapped, mask = crop[spot.slices], swapped[spot.slices], mask[spot.slices]
     back = compose(invert(matrix), np.array([[1, 0, spot.left], [0, 1, spot.top]], np.float32))
-    # Four channels, as OpenCV warps them twice as fast as three.
-    step = cv2.merge([*cv2.split(cv2.subtract(swapped, crop)), mask])
+    step = with_fourth(np.asarray(cv2.subtract(swapped, crop), np.float32), mask)
     if scale_of(matrix) >= 0.95:
         return _weighted(np.asarray(warp(step, back, width, height), np.float32), None, opacity)
     # What is lost is soft: it is worked out on the crop's grid, which has fewer pixels than the region's.
-    red, green, blue, _ = cv2.split(np.abs(step))
+    red, green, blue = cv2.split(cv2.absdiff(swapped, crop))
     moved = cv2.GaussianBlur(cv2.max(cv2.max(red, green), blue), (0, 0), 2)
     lost = _sampled(1 - cv2.exp(moved * moved * np.float32(-1 / _SAME**2)), back, width, height)
     step = _enlarged(step, back, width, height)

@@ -9,14 +9,14 @@ import numpy.typing as npt
 
 from fsvideo.faces.detect import FaceFinder
 from fsvideo.faces.people import Embed
-from fsvideo.faces.scout import DETECT_EVERY, Scout, Scouted, reduced
+from fsvideo.faces.scout import Scout, Scouted, reduced
 from fsvideo.faces.track import Tracker
 from fsvideo.faces.yunet import same
 from fsvideo.types import CropSpec, Face, Image, Track
 
-_HELD = (
-    64 << 20
-)  # bytes of pictures through which a newcomer is followed back: even a look in full may have missed them
+# Bytes of pictures through which a newcomer is followed back, even a look in full may have missed them; and pictures
+# that are held however large they are.
+_HELD, _LEAST_HELD = 64 << 20, 5
 _THOROUGH_EVERY = 1.0  # seconds between two thorough looks while nobody is seen
 
 
@@ -46,7 +46,7 @@ class _Past:
 class Follower:
     """Give it every frame in display orientation, in order, then ask for the tracks.
 
-    Faces are detected in every few frames, after cuts and when one is lost; between, each is followed from where it
+    Faces are detected some times a second, after cuts and when one is lost; between, each is followed from where it
     should be, which takes a fraction of the time. A newcomer is followed back to the frame in which it appeared,
     as far as pictures are held.
     ``spec`` is the crop that ``embed`` expects; ``side``: see ``Scout``. Its own ``scout`` may be sent ahead.
@@ -62,7 +62,7 @@ class Follower:
 
     def update(self, image: Image, time: float, cut: bool = False) -> list[Face]:
         """``take`` what the scout sees in the next frame: see there, and ``Scout.look``."""
-        return self.take(self.scout.look(image, cut), time)
+        return self.take(self.scout.look(image, time, cut), time)
 
     def take(self, scouted: Scouted, time: float) -> list[Face]:
         """Take the next frame and its time in seconds, later than the last one's. Returns the faces in it."""
@@ -86,7 +86,7 @@ class Follower:
         if due:
             for nth, j in enumerate(begun):
                 self._follow_back(nth - len(begun), faces[j])
-        del self._past[: max(0, len(self._past) + 1 - max(DETECT_EVERY, _HELD // image.nbytes))]
+        del self._past[: max(0, len(self._past) + 1 - max(_LEAST_HELD, _HELD // image.nbytes))]
         self._past.append(_Past(index, image, faces))
         return faces
 

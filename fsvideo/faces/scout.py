@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from fsvideo.faces.cuts import CutDetector
 from fsvideo.faces.yunet import Candidate, Detector
 from fsvideo.types import Image
 
-DETECT_EVERY = 5  # frames
+_EVERY = 0.25  # seconds from one look for newcomers to the next
 _FAST = 0.5  # of the longer side for most detections ...
-_FINE_EVERY = 4  # ... and once in this many in full
+_FINE_EVERY = 4  # ... and one of this many in full
 
 
 @dataclass(frozen=True)
@@ -33,19 +35,23 @@ class Scout:
     def __init__(self, detector: Detector, side: int) -> None:
         self._detector, self._side = detector, side
         self._cutter = CutDetector()
-        self._frame = -1  # of this shot
+        self._looked, self._nth = -np.inf, 0  # when newcomers were looked for last, and how often in this shot
 
-    def look(self, image: Image, cut: bool = False, ask: bool = True) -> Scouted:
-        """Take the next frame. ``cut``: it begins a new shot, whatever it looks like; ``ask``: the detector, where due.
+    def look(self, image: Image, time: float, cut: bool = False, ask: bool = True) -> Scouted:
+        """Take the next frame, seconds ``time``, later than the last one's. ``cut``: it begins a new shot, whatever it
+        looks like; ``ask``: the detector, where due.
 
         The picture is kept for a while: do not write to it afterwards.
         """
         cut = self._cutter.update(image) or cut
-        self._frame = 0 if cut else self._frame + 1
-        nth, rest = divmod(self._frame, DETECT_EVERY)
-        fine = nth % _FINE_EVERY == 0
-        found = self._detector.candidates(image, side=reduced(self._side, fine)) if ask and rest == 0 else None
-        return Scouted(image, cut, rest == 0, fine, found)
+        if cut:
+            self._looked, self._nth = -np.inf, 0
+        due = time - self._looked >= _EVERY
+        fine = self._nth % _FINE_EVERY == 0
+        if due:
+            self._looked, self._nth = time, self._nth + 1
+        found = self._detector.candidates(image, side=reduced(self._side, fine)) if ask and due else None
+        return Scouted(image, cut, due, fine, found)
 
 
 def reduced(side: int, fine: bool) -> int:
