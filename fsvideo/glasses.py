@@ -1,9 +1,9 @@
 """Glasses are not who somebody is: the target keeps theirs, or none, whatever the source wears.
 
 Recognisers take glasses for a part of a face, so AEI-Net paints those of a source and takes off a target's. Putting
-glasses on moves an embedding by much the same wherever it is, and how far it was moved can be told, roughly. So where
-rims are seen, in the source's photo or on the target, as much of that is taken from what is asked for, or added, as
-makes it say of glasses what the target's embedding does.
+glasses on moves an embedding by much the same wherever it is. So where pictures show that one of the two wears them and
+the other does not, that is taken from what is asked for, or added. Pale rims are seen less surely: where there may be
+some, the embeddings say, roughly, how far each was moved.
 """
 
 from __future__ import annotations
@@ -14,9 +14,14 @@ import numpy as np
 import torch
 
 from fsvideo import weights
+from fsvideo.faces.tone import ramp
 from fsvideo.types import Array
 
-_MOST = 1.5  # pairs of glasses that are put on or taken off at most: what lies beyond is a misreading
+# Pairs of glasses that are put on or taken off: after one, lines are left; what is read beyond that is a misreading.
+_MOST = 1.5
+# How dark a line across the bridge of the nose is, logarithm of brightness: from where on there may be glasses, and
+# mostly are; and from where on that is hardly a frown, and surely none.
+_HINTS, _SURE = (0.05, 0.12), (0.12, 0.18)
 _RIDGE = 1e-4  # of the spread's eigenvalues: some directions hardly vary
 
 
@@ -32,13 +37,16 @@ class Glasses:
         """About 0 for the embedding (D,) of a bare face, about 1 with glasses; single photos stray by half as much."""
         return float(z @ self.reader) - self.bare
 
-    def as_on(self, own: Array, asked: Array, rims: float) -> Array:
-        """(D,) what to add to an ``asked`` embedding (D,) so that it says of glasses what the target's ``own`` does.
+    def as_on(self, own: Array, asked: Array, lines: tuple[float, float]) -> Array:
+        """(D,) what to add to an ``asked`` embedding (D,) so that it says of glasses what the target shows.
 
-        ``rims``: how far glasses are seen at all, on the target or the source, 0..1; without any nothing is added.
+        ``own`` (D,): the target's embedding. ``lines``: how dark a line crosses the nose of the target and of the
+        source (``rims.line_across``); without any nothing is added.
         """
-        pairs = np.clip(self.worn(own) - self.worn(asked), -_MOST, _MOST)
-        return np.float32(rims * pairs) * self.shift
+        target, source = ramp(np.array(lines, np.float32), *_SURE)
+        hint, sure = ramp(np.array(lines, np.float32), *_HINTS).max(), max(target, source)
+        read = np.clip(self.worn(own) - self.worn(asked), -_MOST, _MOST)
+        return np.asarray((_MOST * (target - source) + (1 - sure) * hint * read) * self.shift, np.float32)
 
 
 def load(encoder: str) -> Glasses | None:

@@ -18,7 +18,7 @@ import numpy as np
 
 from fsvideo.faces.align import crop, warp
 from fsvideo.faces.people import clearness
-from fsvideo.faces.rims import rims_seen
+from fsvideo.faces.rims import line_across
 from fsvideo.media.color import region_rgb
 from fsvideo.options import SwapOptions
 from fsvideo.render import Job, Painter, cut_faces, swap_faces
@@ -87,14 +87,14 @@ def corrected(
         for face, z_y, z_t in zip(task.faces, shown, own, strict=True):
             wanted = face.job.wanted.embedding
             missing[_key(face.job)].append(wanted - z_y * float(z_y @ wanted))
-            owns[_key(face.job)].append((z_t, rims_seen(face.crop)))
+            owns[_key(face.job)].append((z_t, line_across(face.crop)))
     return [replace(job, missing=_asked(job, missing[_key(job)], owns[_key(job)], swapper)) for job in jobs]
 
 
 def _asked(job: Job, missing: Sequence[Array], owns: Sequence[tuple[Array, float]], swapper: Swapper) -> Array | None:
     """What to ask for beyond the job's source; None where nothing was looked at.
 
-    ``owns``: embeddings of the target, and how far glasses are seen on it.
+    ``owns``: embeddings of the target, and how dark a line crosses its nose: see ``glasses``.
     """
     if not missing:
         return None
@@ -102,9 +102,9 @@ def _asked(job: Job, missing: Sequence[Array], owns: Sequence[tuple[Array, float
     if swapper.glasses is None:
         return np.asarray(beyond, np.float32)
     portrait, own = job.identity.portrait, np.mean([z for z, _ in owns], axis=0)
-    source = 0.0 if portrait is None else rims_seen(crop(portrait.image, portrait.face.points, CropSpec(256)).rgb)
-    rims = max(source, float(np.median([seen for _, seen in owns])))
-    return np.asarray(beyond + swapper.glasses.as_on(own, job.wanted.embedding + beyond, rims), np.float32)
+    source = 0.0 if portrait is None else line_across(crop(portrait.image, portrait.face.points, CropSpec(256)).rgb)
+    lines = float(np.median([line for _, line in owns])), source
+    return np.asarray(beyond + swapper.glasses.as_on(own, job.wanted.embedding + beyond, lines), np.float32)
 
 
 def always(frame: Frame) -> FramesAt:

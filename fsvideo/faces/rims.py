@@ -19,7 +19,6 @@ _FADE = 0.02  # of these rows' ends
 _WIDEST = 0.045  # a line
 # Logarithm of brightness: how much darker than what is around it a line is,
 _CROSSES = (0.15, 0.35)  # where it is palest on the bridge: from where on its pixels may be taken, and all of them are
-_HINTS = (0.05, 0.12)  # ... and from where on there may be glasses, and mostly are
 _LOST = (0.12, 0.35)  # in the target beyond what it is in the result: from where on it is lost in part, and wholly
 
 
@@ -45,12 +44,13 @@ def match_rims(swapped: Array, target: Array, plain: Plain) -> Array:
     return made
 
 
-def rims_seen(picture: Array | Image) -> float:
-    """Whether glasses are seen in a crop (S, S, 3) cut by the default template, 0..1: by a line across the bridge."""
+def line_across(picture: Array | Image) -> float:
+    """How dark a line crosses the bridge of the nose in a crop (S, S, 3) cut by the default template, where it is
+    palest: logarithm of brightness. Glasses draw one."""
     size = len(picture)
     rows = slice(*(round(size * one) for one in _EYES))
     lines = _lines(np.asarray(picture[rows], np.float32), size)
-    return float(ramp(_crossing(lines, rows.start, size), *_HINTS))
+    return float(_crossing(lines, rows.start, size))
 
 
 def _crossing(lines: Array, first: int, size: int) -> Array:
