@@ -14,8 +14,10 @@ from face_fixtures import EXAMPLES, Head, backdrop, load_embed, read_clip, read_
 from fsvideo.faces.detect import FaceFinder
 from fsvideo.faces.follow import Follower, Tracking, rescaled
 from fsvideo.faces.people import Embed
+from fsvideo.faces.scout import Scout
 from fsvideo.faces.smooth import smooth
-from fsvideo.types import Image
+from fsvideo.faces.yunet import Candidate, Detector
+from fsvideo.types import Array, Image
 
 RATE = 30
 
@@ -139,3 +141,40 @@ def test_reduced_pictures(finder: FaceFinder, embed: Embed) -> None:
     (full,), (small,) = (follow(finder, embed, [p]).tracks for p in (photo, half))
     assert np.abs(rescaled(small, (2, 2)).points - full.points).mean() < 1
     assert np.abs(rescaled(small, (2, 2)).outline - full.outline).mean() < 1.5
+
+
+@pytest.mark.parametrize("rate", [12, 25, 60])
+def test_newcomers_are_looked_for_by_the_clock(rate: int) -> None:
+    """Four times a second at most, however many frames there are; in full once a second, and where a shot begins."""
+    asked: list[int] = []
+
+    def nothing(blob: Array) -> list[Array]:
+        return []
+
+    class Asked(Detector):
+        def candidates(self, image: Image, min_score: float = 0.6, side: int = 1280) -> list[Candidate]:
+            asked.append(side)
+            return []
+
+    scout, plain = Scout(Asked(nothing, lambda: nothing), 1280), np.full((36, 64, 3), 90, np.uint8)
+    times = [k / rate for k in range(3 * rate)]
+    seen = [scout.look(plain, time) for time in times]
+    looks = [time for time, one in zip(times, seen, strict=True) if one.due]
+    assert looks[0] == 0 and min(np.diff(looks)) >= 0.25 > max(np.diff(looks)) - 1 / rate
+    assert asked == [1280 if k % 4 == 0 else 640 for k in range(len(looks))]
+    assert all((one.candidates is None) != one.due for one in seen)
+    late = scout.look(plain, times[-1] + 1e-3, cut=True)
+    assert late.cut and late.due and late.fine
+
+
+def test_pictures_are_held_back_to_the_last_look(finder: FaceFinder, embed: Embed, heads: tuple[Head, Head]) -> None:
+    """Large pictures, many a second: more of them than fit what is held lie between two looks for newcomers."""
+    canvas = backdrop(640, 360)
+    there = heads[0].paste(canvas, 220, 60)
+    follower = Follower(finder, embed)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("fsvideo.faces.follow._HELD", 1)
+        for k in range(31):  # comes just after a look
+            follower.update(canvas if k < 2 else there, k / 60)
+    tracks = follower.finish().tracks
+    assert [(one.start, one.stop) for one in tracks] == [(2, 31)]

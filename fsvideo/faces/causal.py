@@ -16,11 +16,11 @@ from fsvideo.faces.align import OUTLINE, crop
 from fsvideo.faces.cuts import CutDetector
 from fsvideo.faces.detect import FaceFinder, carried
 from fsvideo.faces.people import Embed, Sample, best, frontal, mean_embedding, quality
+from fsvideo.faces.scout import LOOK_EVERY
 from fsvideo.faces.smooth import BRIDGE, END, PITCH, TURN, YAW
 from fsvideo.faces.yunet import iou
 from fsvideo.types import Array, CropSpec, Face, Image
 
-_LOOK_EVERY = 5  # pictures from one look for newcomers to the next
 _SIDE = 960  # pixels of the longer side in which newcomers are looked for
 _FORGET = 0.5  # seconds unseen after which a face is gone
 _SAMPLE_EVERY = 0.5  # seconds between two looks at who a face is
@@ -95,7 +95,7 @@ class CausalFollower:
         self._embed, self._spec = embed, spec or CropSpec()
         self._cutter = CutDetector()
         self._live: list[tuple[Present, OneEuro]] = []
-        self._since, self._next, self._time = _LOOK_EVERY, 0, -np.inf
+        self._looked, self._next, self._time = -np.inf, 0, -np.inf
 
     def update(self, image: Image, time: float) -> list[Present]:
         """Take the next picture, RGB, and its time in seconds, later than the last one's. Returns the faces in it.
@@ -104,7 +104,7 @@ class CausalFollower:
         """
         fresh = self._cutter.update(image) or self._time == -np.inf
         if fresh:
-            self._live, self._since = [], _LOOK_EVERY
+            self._live, self._looked = [], -np.inf
         step = 0.0 if fresh else time - self._time
         self._time = time
         self._live = [(one, steady) for one, steady in self._live if time - one.seen <= _FORGET]
@@ -117,9 +117,8 @@ class CausalFollower:
                 found.append(face)
                 _sight(one, face, time)
             _steady(one, steady, expected if one.seen < time else one.face, time)
-        self._since += 1
-        if self._since >= _LOOK_EVERY or len(found) < len(self._live):
-            self._since = 0
+        if time - self._looked >= LOOK_EVERY or len(found) < len(self._live):
+            self._looked = time
             for face in self._finder.find(image, side=_SIDE, known=found):
                 self._welcome(face, time, opacity=1.0 if fresh else 0.0)
         for one, _ in self._live:

@@ -9,14 +9,14 @@ import numpy.typing as npt
 
 from fsvideo.faces.detect import FaceFinder
 from fsvideo.faces.people import Embed
-from fsvideo.faces.scout import Scout, Scouted, reduced
+from fsvideo.faces.scout import LOOK_EVERY, Scout, Scouted, reduced
 from fsvideo.faces.track import Tracker
 from fsvideo.faces.yunet import same
 from fsvideo.types import CropSpec, Face, Image, Track
 
-# Bytes of pictures through which a newcomer is followed back, even a look in full may have missed them; and pictures
-# that are held however large they are.
-_HELD, _LEAST_HELD = 64 << 20, 5
+# Bytes of pictures through which a newcomer is followed back: even a look in full may have missed them. Those since the
+# last look are held however large they are.
+_HELD = 64 << 20
 _THOROUGH_EVERY = 1.0  # seconds between two thorough looks while nobody is seen
 
 
@@ -39,6 +39,7 @@ class _Past:
     """A frame in which a newcomer may have been missed."""
 
     index: int
+    time: float  # seconds
     image: Image
     faces: list[Face]
 
@@ -86,8 +87,9 @@ class Follower:
         if due:
             for nth, j in enumerate(begun):
                 self._follow_back(nth - len(begun), faces[j])
-        del self._past[: max(0, len(self._past) + 1 - max(_LEAST_HELD, _HELD // image.nbytes))]
-        self._past.append(_Past(index, image, faces))
+        while self._past and time - self._past[0].time > LOOK_EVERY and len(self._past) >= _HELD // image.nbytes:
+            del self._past[0]
+        self._past.append(_Past(index, time, image, faces))
         return faces
 
     def finish(self) -> Tracking:

@@ -10,7 +10,7 @@ from fsvideo.faces.cuts import CutDetector
 from fsvideo.faces.yunet import Candidate, Detector
 from fsvideo.types import Image
 
-_EVERY = 0.25  # seconds from one look for newcomers to the next
+LOOK_EVERY = 0.25  # seconds from one look for newcomers to the next
 _FAST = 0.5  # of the longer side for most detections ...
 _FINE_EVERY = 4  # ... and one of this many in full
 
@@ -46,7 +46,7 @@ class Scout:
         cut = self._cutter.update(image) or cut
         if cut:
             self._looked, self._nth = -np.inf, 0
-        due = time - self._looked >= _EVERY
+        due = time - self._looked >= LOOK_EVERY
         fine = self._nth % _FINE_EVERY == 0
         if due:
             self._looked, self._nth = time, self._nth + 1
