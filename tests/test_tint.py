@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 import cv2
 import numpy as np
 import pytest
@@ -9,6 +11,12 @@ import pytest
 from fsvideo.faces.tone import Plain, match_tint
 
 SKIN = np.float32([190, 140, 115])
+EVERYWHERE = np.ones((32, 32), np.float32)
+
+
+def plain(**parts: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> Plain:
+    """A face that has only these parts."""
+    return Plain(**{one.name: parts.get(one.name, np.zeros_like(EVERYWHERE)) for one in fields(Plain)})
 
 
 def face(side: int = 128) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
@@ -59,46 +67,59 @@ def test_small_stains_go_on_skin_alone() -> None:
     spot = cv2.GaussianBlur(cv2.circle(np.zeros((128, 128), np.float32), (60, 60), 5, 1.0, -1), (0, 0), 1)
     spotted = np.asarray(face() + spot[..., None] * np.float32([20, -4, -20]), np.float32)
     left = {}
-    everywhere, nowhere = np.ones((32, 32), np.float32), np.zeros((32, 32), np.float32)
-    for name, skin in (("skin", everywhere), ("lips", nowhere)):
-        mended = match_tint(spotted, face(), Plain(nowhere, skin, nowhere, nowhere, nowhere, nowhere))
+    for name, parts in (("skin", plain(bare=EVERYWHERE)), ("lips", plain())):
+        mended = match_tint(spotted, face(), parts)
         left[name] = float(np.abs(mended - face())[57:64, 57:64].mean())
     assert left["skin"] < 0.5 * left["lips"]
 
 
-def test_skin_in_the_shade_is_more_saturated_than_in_the_light() -> None:
-    """Half as dark a grey cheek gets the root of what it would, a brow gets no more than its share."""
+@pytest.mark.parametrize("light", [0.5, 1.3])
+def test_colour_of_skin_goes_with_the_root_of_its_brightness(light: float) -> None:
+    """A grey cheek half as light gets the root of that share of the colour, a brow the share itself; one that is
+    lighter gains as skin, but lips do not."""
     flat = np.broadcast_to(SKIN, (128, 128, 3)).astype(np.float32)
-    shaded = np.full_like(flat, 0.5 * float(luma(SKIN)))
-    everywhere, nowhere = np.ones((32, 32), np.float32), np.zeros((32, 32), np.float32)
+    other = np.full_like(flat, light * float(luma(SKIN)))
     left = {}
-    for name, skin in (("skin", everywhere), ("lips", nowhere)):
-        mended = match_tint(shaded, flat, Plain(nowhere, skin, nowhere, nowhere, nowhere, nowhere))
-        np.testing.assert_allclose(luma(mended), luma(shaded), atol=0.02)
+    for name, parts in (("skin", plain(bare=EVERYWHERE)), ("lips", plain())):
+        mended = match_tint(other, flat, parts)
+        np.testing.assert_allclose(luma(mended), luma(other), atol=0.02)
         left[name] = float(np.ptp(mended[64, 64]) / np.ptp(SKIN))
-    share = (0.5 * float(luma(SKIN)) + 8) / (float(luma(SKIN)) + 8)  # of the brightness, eight levels being none
-    assert left["lips"] == pytest.approx(share, abs=0.01)
+    share = (light * float(luma(SKIN)) + 8) / (float(luma(SKIN)) + 8)  # of the brightness, eight levels being none
+    assert left["lips"] == pytest.approx(min(share, 1), abs=0.01)
     assert left["skin"] == pytest.approx(np.sqrt(share), abs=0.01)
 
 
 def test_a_result_darker_than_black_is_no_trouble() -> None:
     """Networks overshoot."""
-    everywhere, nowhere = np.ones((32, 32), np.float32), np.zeros((32, 32), np.float32)
-    plain = Plain(nowhere, everywhere, nowhere, nowhere, nowhere, nowhere)
     for made, target in ((face() - 300, face()), (face(), face() - 300)):
-        assert np.isfinite(match_tint(made, target, plain)).all()
+        assert np.isfinite(match_tint(made, target, plain(bare=EVERYWHERE, beard=EVERYWHERE))).all()
 
 
-def test_skin_where_the_target_has_grey_brows_is_not_grey() -> None:
+@pytest.mark.parametrize("hair", ["brows", "beard"])
+def test_skin_where_the_target_has_grey_hair_is_not_grey(hair: str) -> None:
     where = np.zeros((128, 128), np.float32)
     where[40:52, 30:90] = 1
     target = np.asarray(face() + where[..., None] * (np.float32([60, 60, 62]) - face()), np.float32)
-    nowhere, small = np.zeros((32, 32), np.float32), np.zeros((32, 32), np.float32)
-    small[9:14, 6:24] = 1
+    here = np.zeros((32, 32), np.float32)
+    here[9:14, 6:24] = 1
     off = []
-    for brows in (nowhere, small):
-        mended = match_tint(face(), target, Plain(nowhere, nowhere, nowhere, nowhere, brows, nowhere))[
-            43:49, 40:80
-        ].mean((0, 1))
+    for parts in (plain(bare=EVERYWHERE), plain(bare=EVERYWHERE, **{hair: here})):
+        mended = match_tint(face(), target, parts)[43:49, 40:80].mean((0, 1))
         off.append(float(np.abs(mended / mended.sum() - SKIN / SKIN.sum()).max()))
     assert off[1] < 0.01 < 0.05 < off[0]
+
+
+def test_grey_hair_that_stays_stays_grey() -> None:
+    """A result that is as dark as the target's beard has one."""
+    target = np.broadcast_to(SKIN, (128, 128, 3)).astype(np.float32)
+    target[80:] = [60, 60, 62]
+    beard = np.zeros((32, 32), np.float32)
+    beard[20:] = 1
+    mended = match_tint(target, target, plain(bare=EVERYWHERE, beard=beard))
+    np.testing.assert_allclose(mended, target, atol=0.5)
+
+
+def test_where_no_skin_is_near_the_hue_is_the_targets_own() -> None:
+    mended = match_tint(face() * 1.5, face(), plain(bare=EVERYWHERE, beard=EVERYWHERE))
+    flat = mended[40:80, 40:80].mean((0, 1))
+    np.testing.assert_allclose(flat / flat.sum(), SKIN / SKIN.sum(), atol=0.02)

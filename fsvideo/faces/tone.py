@@ -23,9 +23,11 @@ TO_YCC = np.array([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.
 FROM_CC = np.array([[0, 1.402], [-0.344136, -0.714136], [1.772, 0]], np.float32)  # Cb, Cr -> RGB, luma unchanged
 LUMA = TO_YCC[:1]
 STRONGEST = np.float32(0.35)  # logarithm of brightness: a shade or a light that is no stain
-RICH = np.float32(0.5)  # of the colour that something loses where it is darker, what skin in the shade keeps
-BROW_SIGMA = 1 / 16  # of the crop's side: from how far around a brow the skin's hue below it is guessed
-BARED = (0.05, 0.25)  # logarithm of brightness by which a result is lighter than a brow: then skin lies there
+RICH = np.float32(0.5)  # skin's colour goes with this power of its brightness
+LIGHTEST = np.float32(1.6)  # times as bright as the target's: up to there skin gains colour
+SKIN_AROUND = 1 / 8  # of the crop's side: from how far around brows and beards the skin's hue below them is guessed
+UNSEEN = np.float32(1e-3)  # weight of the picture itself there, which counts where no skin is near
+BARED = (0.05, 0.25)  # logarithm of brightness by which a result is lighter than brow or beard: then skin lies there
 APART = (0.25, 0.5)  # logarithm of brightness: how far off the result may be, and from where on it is no use
 SHADED = (0.5, 0.8)  # the same on a temple that is darker than the target's: more than the shade of a cheekbone
 # Parts of the face's width from where on skin begins to be mended, and from where it is wholly:
@@ -83,16 +85,22 @@ class Plain:
     temples: Array  # skin beside the eyes: where hair ends and glasses have their arms
     brows: Array  # the target's: where its hue is not that of skin
     upper: Array  # skin, lids and eyes down to where a beard may grow, without the forehead
+    beard: Array  # skin below that: where the target's hue may not be that of skin, either
+
+    @property
+    def skin(self) -> Array:
+        """What is bare and in the face, (S / 4, S / 4) 0..1."""
+        return np.asarray(cv2.max(self.bare - self.around, 0), np.float32)
 
 
 def match_tint(swapped: Array, target: Array, plain: Plain | None = None) -> Array:
     """Give each part of a swapped face the target's hue; how light it is stays.
 
     Crops (S, S, 3) on the 0..255 scale. Skin, lips and shadows keep the target's make-up and light: what a network
-    paints beside that is a stain: grey lids, a green cheek. On ``plain`` skin, small ones go, too. A
-    recogniser is also pleased by such stains, and people see them at once. Where the target has brows its skin's hue is
-    guessed from around them: skin that lies there now would be grey. So would a cheek in the shade, were it no more
-    saturated than one in the light.
+    paints beside that is a stain: grey lids, a green cheek. On ``plain`` skin, small ones go, too. A recogniser is also
+    pleased by such stains, and people see them at once. Where the target has brows or a beard its skin's hue is guessed
+    from around them: skin that lies there now would be grey. So would a cheek in the shade, were it no more saturated
+    than one in the light; and skin that is lighter than the target's would be pale, were it no more so.
     """
     if plain is None:
         return _tinted(swapped, target, TINT_SIGMA, None, None)
@@ -108,15 +116,15 @@ def _tinted(swapped: Array, target: Array, sigma: float, where: Array | None, pl
     )
     if plain is not None:
         lighter = cv2.log((cv2.max(whole[..., 0], 0) + LEAST) / (cv2.max(whole_t[..., 0], 0) + LEAST))
-        whole_t = _without(np.asarray(whole_t, np.float32), plain.brows * ramp(lighter, *BARED))
+        whole_t = _without(np.asarray(whole_t, np.float32), plain, ramp(lighter, *BARED))
     soft, soft_t = (cv2.GaussianBlur(picture, (0, 0), small * sigma) for picture in (whole, whole_t))
     luma, chroma, luma_t, chroma_t = soft[..., :1], soft[..., 1:], soft_t[..., :1], soft_t[..., 1:]
     # As saturated as the target at this brightness: a dark brow on light skin has less of the skin's colour.
-    darker = np.minimum((luma.clip(0) + LEAST) / (luma_t.clip(0) + LEAST), 1)
-    if plain is not None:  # skin in the shade is more saturated than in the light: it would be grey
-        skin = (plain.bare - plain.around).clip(0, 1) * (1 - plain.brows)
-        darker = darker ** (1 - RICH * skin[..., None])
-    wanted = chroma_t * darker
+    ratio = (luma.clip(0) + LEAST) / (luma_t.clip(0) + LEAST)
+    share = np.minimum(ratio, 1)
+    if plain is not None:  # skin in the shade is more saturated than in the light, but has less colour
+        share += (np.minimum(ratio, LIGHTEST) ** RICH - share) * (plain.skin * (1 - plain.brows))[..., None]
+    wanted = chroma_t * share
     change = np.clip(wanted - chroma, -STAIN, STAIN)
     if where is not None:
         change *= where[..., None]
@@ -124,12 +132,14 @@ def _tinted(swapped: Array, target: Array, sigma: float, where: Array | None, pl
     return np.asarray(cv2.add(swapped, _enlarged(rgb, swapped)), np.float32)
 
 
-def _without(picture: Array, brows: Array) -> Array:
-    """The picture with its ``brows`` filled in from around them."""
-    skin, sigma = 1 - brows, len(brows) * BROW_SIGMA
+def _without(picture: Array, plain: Plain, bared: Array) -> Array:
+    """The picture with what hair in the face is ``bared`` filled in from the skin around it."""
+    hair = cv2.max(plain.brows, plain.beard)
+    skin, sigma = plain.skin * (1 - hair), len(hair) * SKIN_AROUND
+    weight = cv2.GaussianBlur(skin, (0, 0), sigma)[..., None]
     around = cv2.GaussianBlur(picture * skin[..., None], (0, 0), sigma)
-    around = around / cv2.max(cv2.GaussianBlur(skin, (0, 0), sigma), 1e-3)[..., None]
-    return np.asarray(picture + (around - picture) * brows[..., None], np.float32)
+    around = (around + UNSEEN * picture) / (weight + UNSEEN)
+    return np.asarray(picture + (around - picture) * (hair * bared)[..., None], np.float32)
 
 
 def plain_parts(outline: Array, features: Array, size: int) -> Plain:
@@ -155,8 +165,10 @@ def plain_parts(outline: Array, features: Array, size: int) -> Plain:
     temples = ramp(beside, *_BESIDE) * ramp(above, *_CHEEK) * bare * (1 - around)
     brows = (1 - ramp(away["brows"], *_BROW)) * (1 - around)
     eyes = (1 - ramp(away["eyes"], *_LIDS)) * ramp(away["brows"], *_BARE)
-    upper = cv2.max(bare, eyes) * ramp(above, *_BEARD) * (1 - around) * (1 - forehead)
-    parts_of = (np.asarray(one, np.float32) for one in (around, bare, forehead, temples, brows, upper))
+    shaven = ramp(above, *_BEARD)
+    upper = cv2.max(bare, eyes) * shaven * (1 - around) * (1 - forehead)
+    beard = bare * (1 - shaven) * (1 - around)
+    parts_of = (np.asarray(one, np.float32) for one in (around, bare, forehead, temples, brows, upper, beard))
     return Plain(*parts_of)
 
 

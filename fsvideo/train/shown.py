@@ -18,20 +18,22 @@ from fsvideo.faces.mask import outline
 from fsvideo.faces.tone import (
     APART,
     BARED,
-    BROW_SIGMA,
     FROM_CC,
     LEAST,
     LIGHT_SIGMA,
+    LIGHTEST,
     LUMA,
     MOST,
     RICH,
     SHADED,
     SHRINK,
+    SKIN_AROUND,
     SKIN_SIGMA,
     STAIN,
     STRONGEST,
     TINT_SIGMA,
     TO_YCC,
+    UNSEEN,
     plain_parts,
 )
 from fsvideo.options import Look
@@ -70,6 +72,11 @@ class Maps(NamedTuple):
     temples: Tensor
     brows: Tensor
     upper: Tensor
+    beard: Tensor
+
+    @property
+    def skin(self) -> Tensor:
+        return (self.bare - self.around).clamp(min=0)
 
 
 def lit(y: Tensor, target: Tensor, maps: Maps) -> Tensor:
@@ -125,17 +132,19 @@ def _tinted(y: Tensor, target: Tensor, sigma: float, where: Tensor | None, maps:
     whole, whole_t = _ycc(y), _ycc(target)
     if maps is not None:
         lighter = ((whole[:, :1].clamp(min=0) + LEAST) / (whole_t[:, :1].clamp(min=0) + LEAST)).log()
-        brows = maps.brows * _ramp(lighter, *BARED)
-        skin, wide = 1 - brows, brows.shape[-1] * BROW_SIGMA
-        around = _blurred(whole_t * skin, wide) / _blurred(skin, wide).clamp(min=1e-3)
-        whole_t = torch.lerp(whole_t, around, brows)
+        hair = torch.maximum(maps.brows, maps.beard)
+        skin, wide = maps.skin * (1 - hair), hair.shape[-1] * SKIN_AROUND
+        around = _blurred(whole_t * skin, wide) + float(UNSEEN) * whole_t
+        around = around / (_blurred(skin, wide) + float(UNSEEN))
+        whole_t = torch.lerp(whole_t, around, hair * _ramp(lighter, *BARED))
     soft, soft_t = (_blurred(x, x.shape[-1] * sigma) for x in (whole, whole_t))
     luma, chroma, luma_t, chroma_t = soft[:, :1], soft[:, 1:], soft_t[:, :1], soft_t[:, 1:]
-    darker = ((luma.clamp(min=0) + LEAST) / (luma_t.clamp(min=0) + LEAST)).clamp(max=1)
+    ratio = (luma.clamp(min=0) + LEAST) / (luma_t.clamp(min=0) + LEAST)
+    share = ratio.clamp(max=1)
     if maps is not None:
-        skin = (maps.bare - maps.around).clamp(0, 1) * (1 - maps.brows)
-        darker = darker ** (1 - float(RICH) * skin)
-    change = torch.einsum("ck,nkhw->nchw", y.new_tensor(FROM_CC), (chroma_t * darker - chroma).clamp(-STAIN, STAIN))
+        richer = ratio.clamp(max=float(LIGHTEST)) ** float(RICH)
+        share = torch.lerp(share, richer, maps.skin * (1 - maps.brows))
+    change = torch.einsum("ck,nkhw->nchw", y.new_tensor(FROM_CC), (chroma_t * share - chroma).clamp(-STAIN, STAIN))
     change = change if where is None else change * where
     return y + _enlarged(change, y) / 127.5
 
