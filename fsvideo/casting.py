@@ -14,6 +14,7 @@ import numpy.typing as npt
 from fsvideo.faces.align import crop
 from fsvideo.faces.detect import FaceFinder
 from fsvideo.faces.people import RECOGNISED, SAME_PERSON, overlap, presence
+from fsvideo.faces.rims import line_across
 from fsvideo.media import read
 from fsvideo.media.view import upright
 from fsvideo.options import Footage, Look, Region, SwapOptions
@@ -181,7 +182,19 @@ def identify(finder: FaceFinder, swapper: Swapper, sources: Sequence[Path], view
                 f"{path}: does not look like the person in {sources[0]} (similarity {float(mean @ means[0]):.2f})",
                 "several pictures are averaged to one person: give photos of one person only",
             )
-    return replace(mean_identity(np.stack(means), [p.name for p in sources]), portrait=portraits[0])
+    return portrayed(mean_identity(np.stack(means), [p.name for p in sources]), portraits[0], swapper)
+
+
+def portrayed(identity: Identity, portrait: Portrait, swapper: Swapper) -> Identity:
+    """The identity with a picture of it, in which glasses are looked for."""
+    if swapper.glasses is None:
+        return replace(identity, portrait=portrait)
+    return replace(identity, portrait=portrait, glasses=swapper.glasses.shown(identity.embedding, line_of(portrait)))
+
+
+def line_of(portrait: Portrait) -> float:
+    """How dark a line crosses the nose: see ``line_across``."""
+    return line_across(crop(portrait.image, portrait.face.points, CropSpec(256)).rgb)
 
 
 def embed_portraits(swapper: Swapper, portraits: Sequence[Portrait], views: Sequence[View] = _VIEWS) -> Array:

@@ -22,6 +22,7 @@ _MOST = 1.5
 # How dark a line across the bridge of the nose is, logarithm of brightness: from where on there may be glasses, and
 # mostly are; and from where on that is hardly a frown, and surely none.
 _HINTS, _SURE = (0.05, 0.12), (0.12, 0.18)
+_READ = (0.3, 0.7)  # of a pair of glasses, as an embedding reads: from where on there may be some, and are
 _RIDGE = 1e-4  # of the spread's eigenvalues: some directions hardly vary
 
 
@@ -36,6 +37,10 @@ class Glasses:
     def worn(self, z: Array) -> float:
         """About 0 for the embedding (D,) of a bare face, about 1 with glasses; single photos stray by half as much."""
         return float(z @ self.reader) - self.bare
+
+    def shown(self, z: Array, line: float) -> float:
+        """How surely a face with this embedding (D,), and this dark a line across its nose, wears glasses: 0..1."""
+        return float(max(ramp(np.array(line, np.float32), *_HINTS), ramp(np.array(self.worn(z), np.float32), *_READ)))
 
     def as_on(self, own: Array, asked: Array, lines: tuple[float, float]) -> Array:
         """(D,) what to add to an ``asked`` embedding (D,) so that it says of glasses what the target shows.

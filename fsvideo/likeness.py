@@ -16,14 +16,15 @@ from typing import TypeAlias
 
 import numpy as np
 
-from fsvideo.faces.align import crop, warp
+from fsvideo.casting import line_of
+from fsvideo.faces.align import warp
 from fsvideo.faces.people import clearness
 from fsvideo.faces.rims import line_across
 from fsvideo.media.color import region_rgb
 from fsvideo.options import SwapOptions
 from fsvideo.render import Job, Painter, cut_faces, swap_faces
 from fsvideo.swapper import Swapper
-from fsvideo.types import Array, CropSpec, Frame, MediaInfo
+from fsvideo.types import Array, Frame, MediaInfo
 
 FramesAt: TypeAlias = Callable[[Sequence[int]], Iterable[Frame]]
 """The frames with these numbers, which rise."""
@@ -102,7 +103,7 @@ def _asked(job: Job, missing: Sequence[Array], owns: Sequence[tuple[Array, float
     if swapper.glasses is None:
         return np.asarray(beyond, np.float32)
     portrait, own = job.identity.portrait, np.mean([z for z, _ in owns], axis=0)
-    source = 0.0 if portrait is None else line_across(crop(portrait.image, portrait.face.points, CropSpec(256)).rgb)
+    source = 0.0 if portrait is None else line_of(portrait)
     lines = float(np.median([line for _, line in owns])), source
     return np.asarray(beyond + swapper.glasses.as_on(own, job.wanted.embedding + beyond, lines), np.float32)
 

@@ -16,7 +16,7 @@ from fsvideo.faces.blend import delta, masked, region_of, shifted
 from fsvideo.faces.calm import Shown, calm
 from fsvideo.faces.mask import beside, face_mask, scaled
 from fsvideo.faces.passing import passes_before, shown_beside
-from fsvideo.faces.rims import match_rims
+from fsvideo.faces.rims import match_rims, without_rims
 from fsvideo.faces.sharpness import Detail, match_sharpness
 from fsvideo.faces.tone import Cast, Plain, match_color, match_light, match_tint, plain_parts
 from fsvideo.media.color import add_rgb, region_rgb
@@ -258,6 +258,7 @@ class Painter:
             where = face.crop, face.mask, seconds, self.options.smooth
             swapped, shown = calm(swapped, *where, past.shown)
             past = replace(past, shown=shown)
+            swapped = without_rims(swapped, face.crop, face.plain, face.job.identity.glasses)
             if look.color == "match":
                 swapped, cast = match_color(swapped, *where, past.cast)
                 swapped = match_tint(match_light(swapped, face.crop, face.plain), face.crop, face.plain)

@@ -247,6 +247,7 @@ class Identity:
     embedding: Array  # (D,)
     sources: tuple[str, ...]
     portrait: Portrait | None = None  # the first source, for swappers that take pixels from it
+    glasses: float = 0.0  # how surely the source wears some, 0..1
 
 
 class Ui(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 from face_fixtures import EXAMPLES, read_image
@@ -9,7 +10,7 @@ from face_fixtures import EXAMPLES, read_image
 from fsvideo.faces.align import crop, crop_matrix, transform
 from fsvideo.faces.detect import FaceFinder
 from fsvideo.faces.draw import Canvas
-from fsvideo.faces.rims import line_across, match_rims
+from fsvideo.faces.rims import line_across, match_rims, without_rims
 from fsvideo.faces.tone import Plain, plain_parts
 from fsvideo.stream import _track
 from fsvideo.types import Array, CropSpec
@@ -78,3 +79,24 @@ def test_real_rims_are_told(finder: FaceFinder) -> None:
     assert mended is not blank  # hers are thin, and lit: they count in part
     changed = np.abs(mended - blank).max(2) > 1
     assert changed.any() and changed[84:125].sum() > 0.5 * changed.sum()
+
+
+@pytest.mark.parametrize(("level", "left"), [(20.0, 0.45), (235.0, 0.75)])
+def test_what_is_left_of_the_sources_rims_is_filled_in(face: tuple[Array, Plain], level: float, left: float) -> None:
+    """Faint lines, dark or pale, go as far as the source is known to wear glasses; the rest of the face stays."""
+    target, plain = face
+    lined, where = rims(level, target)
+    made = np.asarray(target + 0.4 * (lined - target), np.float32)
+    mended = without_rims(made, target, plain, 1.0)
+    skin = where & (cv2.resize(plain.skin, (256, 256)) > 0.9)
+    before, after = (np.abs(picture - target)[skin].mean() for picture in (made, mended))
+    assert after < left * before
+    np.testing.assert_array_equal(mended[150:], made[150:])
+    half = without_rims(made, target, plain, 0.5)
+    assert after < np.abs(half - target)[skin].mean() < before
+    assert without_rims(made, target, plain, 0.0) is made
+
+
+def test_lines_that_the_target_has_stay(face: tuple[Array, Plain]) -> None:
+    lined, _ = rims(20, face[0])
+    np.testing.assert_allclose(without_rims(lined, lined, face[1], 1.0), lined, rtol=1e-6)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-from fsvideo.casting import embed_portraits, embedding_spec
+from fsvideo.casting import embed_portraits, embedding_spec, portrayed
 from fsvideo.evaluate import measures
 from fsvideo.evaluate.figures import Column, Section
 from fsvideo.evaluate.frechet import Features
@@ -62,7 +62,7 @@ class Result:
 
 def identify(swapper: Swapper, portrait: Portrait) -> Identity:
     """The identity of one photo."""
-    return replace(mean_identity(embed_portraits(swapper, [portrait]), ["photo"]), portrait=portrait)
+    return portrayed(mean_identity(embed_portraits(swapper, [portrait]), ["photo"]), portrait, swapper)
 
 
 def paste(scenes: Sequence[Scene], identities: Sequence[Identity], swapper: Swapper) -> list[Result]:
