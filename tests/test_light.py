@@ -160,7 +160,7 @@ def test_how_light_skin_is_stays_and_so_does_everything_that_is_not_plain() -> N
     inside = within(plain.around == 0)
     fair = face() * 1.2
     np.testing.assert_allclose(match_light(fair, face(), plain)[inside], fair[inside], rtol=0.01)
-    nowhere = Plain(*[np.zeros_like(plain.bare)] * 7)
+    nowhere = Plain(*[np.zeros_like(plain.bare)] * 8)
     assert np.array_equal(match_light(face(), face() * 0.5, nowhere), face())
     assert np.array_equal(match_light(face(), face(), plain), face())
     away = full(cv2.max(plain.forehead + plain.around, plain.temples)) == 0

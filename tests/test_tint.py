@@ -95,7 +95,7 @@ def test_a_result_darker_than_black_is_no_trouble() -> None:
         assert np.isfinite(match_tint(made, target, plain(bare=EVERYWHERE, beard=EVERYWHERE))).all()
 
 
-@pytest.mark.parametrize("hair", ["brows", "beard"])
+@pytest.mark.parametrize("hair", ["brows", "beard", "lids"])
 def test_skin_where_the_target_has_grey_hair_is_not_grey(hair: str) -> None:
     where = np.zeros((128, 128), np.float32)
     where[40:52, 30:90] = 1

@@ -39,6 +39,7 @@ _CHEEK = (-0.3, -0.2)  # above the line through the eyes: down to there a temple
 _BROW = (0.03, 0.08)  # away from a brow: up to where its hair may lie, and from where on it does not
 _OUTSIDE = (0.0, 0.05)  # outside the face's outline
 _LIDS = (0.08, 0.14)  # away from an eye: up to where lids reach, and from where on none is
+_LASHES = (0.0, 0.03)  # away from an eye: where its lids begin
 _BEARD = (-0.40, -0.30)  # above the line through the eyes: where beards begin
 
 
@@ -86,6 +87,7 @@ class Plain:
     brows: Array  # the target's: where its hue is not that of skin
     upper: Array  # skin, lids and eyes down to where a beard may grow, without the forehead
     beard: Array  # skin below that: where the target's hue may not be that of skin, either
+    lids: Array  # around the eyes: nor may it be there, where lashes, make-up and shadows are
 
     @property
     def skin(self) -> Array:
@@ -98,9 +100,9 @@ def match_tint(swapped: Array, target: Array, plain: Plain | None = None) -> Arr
 
     Crops (S, S, 3) on the 0..255 scale. Skin, lips and shadows keep the target's make-up and light: what a network
     paints beside that is a stain: grey lids, a green cheek. On ``plain`` skin, small ones go, too. A recogniser is also
-    pleased by such stains, and people see them at once. Where the target has brows or a beard its skin's hue is guessed
-    from around them: skin that lies there now would be grey. So would a cheek in the shade, were it no more saturated
-    than one in the light; and skin that is lighter than the target's would be pale, were it no more so.
+    pleased by such stains, and people see them at once. Where the target has brows, lids or a beard its skin's hue is
+    guessed from around them: skin that lies there now would be grey. So would a cheek in the shade, were it no more
+    saturated than one in the light; and skin that is lighter than the target's would be pale, were it no more so.
     """
     if plain is None:
         return _tinted(swapped, target, TINT_SIGMA, None, None)
@@ -133,8 +135,8 @@ def _tinted(swapped: Array, target: Array, sigma: float, where: Array | None, pl
 
 
 def _without(picture: Array, plain: Plain, bared: Array) -> Array:
-    """The picture with what hair in the face is ``bared`` filled in from the skin around it."""
-    hair = cv2.max(plain.brows, plain.beard)
+    """The picture with what is ``bared`` of hair in the face, and of lids, filled in from the skin around it."""
+    hair = cv2.max(cv2.max(plain.brows, plain.beard), plain.lids)
     skin, sigma = plain.skin * (1 - hair), len(hair) * SKIN_AROUND
     weight = cv2.GaussianBlur(skin, (0, 0), sigma)[..., None]
     around = cv2.GaussianBlur(picture * skin[..., None], (0, 0), sigma)
@@ -164,11 +166,13 @@ def plain_parts(outline: Array, features: Array, size: int) -> Plain:
     beside = np.maximum(corners.min() - along, along - corners.max()) / wide
     temples = ramp(beside, *_BESIDE) * ramp(above, *_CHEEK) * bare * (1 - around)
     brows = (1 - ramp(away["brows"], *_BROW)) * (1 - around)
-    eyes = (1 - ramp(away["eyes"], *_LIDS)) * ramp(away["brows"], *_BARE)
+    near = 1 - ramp(away["eyes"], *_LIDS)
+    eyes = near * ramp(away["brows"], *_BARE)
+    lids = near * ramp(away["eyes"], *_LASHES) * (1 - around)
     shaven = ramp(above, *_BEARD)
     upper = cv2.max(bare, eyes) * shaven * (1 - around) * (1 - forehead)
     beard = bare * (1 - shaven) * (1 - around)
-    parts_of = (np.asarray(one, np.float32) for one in (around, bare, forehead, temples, brows, upper, beard))
+    parts_of = (np.asarray(one, np.float32) for one in (around, bare, forehead, temples, brows, upper, beard, lids))
     return Plain(*parts_of)
 
 

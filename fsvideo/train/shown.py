@@ -73,6 +73,7 @@ class Maps(NamedTuple):
     brows: Tensor
     upper: Tensor
     beard: Tensor
+    lids: Tensor
 
     @property
     def skin(self) -> Tensor:
@@ -132,7 +133,7 @@ def _tinted(y: Tensor, target: Tensor, sigma: float, where: Tensor | None, maps:
     whole, whole_t = _ycc(y), _ycc(target)
     if maps is not None:
         lighter = ((whole[:, :1].clamp(min=0) + LEAST) / (whole_t[:, :1].clamp(min=0) + LEAST)).log()
-        hair = torch.maximum(maps.brows, maps.beard)
+        hair = torch.maximum(torch.maximum(maps.brows, maps.beard), maps.lids)
         skin, wide = maps.skin * (1 - hair), hair.shape[-1] * SKIN_AROUND
         around = _blurred(whole_t * skin, wide) + float(UNSEEN) * whole_t
         around = around / (_blurred(skin, wide) + float(UNSEEN))
