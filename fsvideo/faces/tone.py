@@ -104,44 +104,43 @@ def match_tint(swapped: Array, target: Array, plain: Plain | None = None) -> Arr
     guessed from around them: skin that lies there now would be grey. So would a cheek in the shade, were it no more
     saturated than one in the light; and skin that is lighter than the target's would be pale, were it no more so.
     """
-    if plain is None:
-        return _tinted(swapped, target, TINT_SIGMA, None, None)
-    tinted = _tinted(swapped, target, TINT_SIGMA, None, plain)
-    return _tinted(tinted, target, SKIN_SIGMA, cv2.max(plain.bare, plain.brows), plain)
-
-
-def _tinted(swapped: Array, target: Array, sigma: float, where: Array | None, plain: Plain | None) -> Array:
     small = max(8, len(swapped) // SHRINK)
-    whole, whole_t = (
-        cv2.transform(cv2.resize(picture, (small, small), interpolation=cv2.INTER_AREA), TO_YCC)
-        for picture in (swapped, target)
+    ours, theirs = (
+        np.asarray(cv2.transform(cv2.resize(one, (small, small), interpolation=cv2.INTER_AREA), TO_YCC), np.float32)
+        for one in (swapped, target)
     )
-    if plain is not None:
-        lighter = cv2.log((cv2.max(whole[..., 0], 0) + LEAST) / (cv2.max(whole_t[..., 0], 0) + LEAST))
-        whole_t = _without(np.asarray(whole_t, np.float32), plain, ramp(lighter, *BARED))
-    soft, soft_t = (cv2.GaussianBlur(picture, (0, 0), small * sigma) for picture in (whole, whole_t))
+    if plain is None:
+        change = _retinted(ours, theirs, TINT_SIGMA, None)
+    else:
+        theirs = _bared(ours, theirs, plain)
+        change = _retinted(ours, theirs, TINT_SIGMA, plain)
+        ours[..., 1:] += change
+        change += _retinted(ours, theirs, SKIN_SIGMA, plain) * cv2.max(plain.bare, plain.brows)[..., None]
+    rgb = np.asarray(cv2.transform(change, FROM_CC), np.float32)
+    return np.asarray(cv2.add(swapped, _enlarged(rgb, swapped)), np.float32)
+
+
+def _retinted(ours: Array, theirs: Array, sigma: float, plain: Plain | None) -> Array:
+    """(s, s, 2) what to add to our Cb and Cr, both pictures (s, s, 3) Y, Cb, Cr."""
+    soft, soft_t = (cv2.GaussianBlur(one, (0, 0), len(one) * sigma) for one in (ours, theirs))
     luma, chroma, luma_t, chroma_t = soft[..., :1], soft[..., 1:], soft_t[..., :1], soft_t[..., 1:]
     # As saturated as the target at this brightness: a dark brow on light skin has less of the skin's colour.
     ratio = (luma.clip(0) + LEAST) / (luma_t.clip(0) + LEAST)
     share = np.minimum(ratio, 1)
     if plain is not None:  # skin in the shade is more saturated than in the light, but has less colour
         share += (np.minimum(ratio, LIGHTEST) ** RICH - share) * (plain.skin * (1 - plain.brows))[..., None]
-    wanted = chroma_t * share
-    change = np.clip(wanted - chroma, -STAIN, STAIN)
-    if where is not None:
-        change *= where[..., None]
-    rgb = np.asarray(cv2.transform(change, FROM_CC), np.float32)
-    return np.asarray(cv2.add(swapped, _enlarged(rgb, swapped)), np.float32)
+    return np.asarray(np.clip(chroma_t * share - chroma, -STAIN, STAIN), np.float32)
 
 
-def _without(picture: Array, plain: Plain, bared: Array) -> Array:
-    """The picture with what is ``bared`` of hair in the face, and of lids, filled in from the skin around it."""
+def _bared(ours: Array, theirs: Array, plain: Plain) -> Array:
+    """Their picture with hair in the face, and lids, filled in from the skin around them where ours is lighter."""
+    lighter = cv2.log((cv2.max(ours[..., 0], 0) + LEAST) / (cv2.max(theirs[..., 0], 0) + LEAST))
     hair = cv2.max(cv2.max(plain.brows, plain.beard), plain.lids)
     skin, sigma = plain.skin * (1 - hair), len(hair) * SKIN_AROUND
     weight = cv2.GaussianBlur(skin, (0, 0), sigma)[..., None]
-    around = cv2.GaussianBlur(picture * skin[..., None], (0, 0), sigma)
-    around = (around + UNSEEN * picture) / (weight + UNSEEN)
-    return np.asarray(picture + (around - picture) * (hair * bared)[..., None], np.float32)
+    around = cv2.GaussianBlur(theirs * skin[..., None], (0, 0), sigma)
+    around = (around + UNSEEN * theirs) / (weight + UNSEEN)
+    return np.asarray(theirs + (around - theirs) * (hair * ramp(lighter, *BARED))[..., None], np.float32)
 
 
 def plain_parts(outline: Array, features: Array, size: int) -> Plain:

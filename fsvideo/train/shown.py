@@ -123,31 +123,36 @@ def _useless(apart: Tensor, plain: Tensor, temples: Tensor) -> Tensor:
 
 def tinted(y: Tensor, target: Tensor, maps: Maps | None = None) -> Tensor:
     """``fsvideo.faces.tone.match_tint`` for batches (N, 3, S, S) in [-1, 1]."""
+    ours, theirs = _ycc(y), _ycc(target)
     if maps is None:
-        return _tinted(y, target, TINT_SIGMA, None, None)
-    coloured = _tinted(y, target, TINT_SIGMA, None, maps)
-    return _tinted(coloured, target, SKIN_SIGMA, torch.maximum(maps.bare, maps.brows), maps)
+        change = _retinted(ours, theirs, TINT_SIGMA, None)
+    else:
+        theirs = _bared(ours, theirs, maps)
+        change = _retinted(ours, theirs, TINT_SIGMA, maps)
+        ours = torch.cat([ours[:, :1], ours[:, 1:] + change], 1)
+        change = change + _retinted(ours, theirs, SKIN_SIGMA, maps) * torch.maximum(maps.bare, maps.brows)
+    rgb = torch.einsum("ck,nkhw->nchw", y.new_tensor(FROM_CC), change)
+    return y + _enlarged(rgb, y) / 127.5
 
 
-def _tinted(y: Tensor, target: Tensor, sigma: float, where: Tensor | None, maps: Maps | None) -> Tensor:
-    whole, whole_t = _ycc(y), _ycc(target)
-    if maps is not None:
-        lighter = ((whole[:, :1].clamp(min=0) + LEAST) / (whole_t[:, :1].clamp(min=0) + LEAST)).log()
-        hair = torch.maximum(torch.maximum(maps.brows, maps.beard), maps.lids)
-        skin, wide = maps.skin * (1 - hair), hair.shape[-1] * SKIN_AROUND
-        around = _blurred(whole_t * skin, wide) + float(UNSEEN) * whole_t
-        around = around / (_blurred(skin, wide) + float(UNSEEN))
-        whole_t = torch.lerp(whole_t, around, hair * _ramp(lighter, *BARED))
-    soft, soft_t = (_blurred(x, x.shape[-1] * sigma) for x in (whole, whole_t))
+def _retinted(ours: Tensor, theirs: Tensor, sigma: float, maps: Maps | None) -> Tensor:
+    soft, soft_t = (_blurred(x, x.shape[-1] * sigma) for x in (ours, theirs))
     luma, chroma, luma_t, chroma_t = soft[:, :1], soft[:, 1:], soft_t[:, :1], soft_t[:, 1:]
     ratio = (luma.clamp(min=0) + LEAST) / (luma_t.clamp(min=0) + LEAST)
     share = ratio.clamp(max=1)
     if maps is not None:
         richer = ratio.clamp(max=float(LIGHTEST)) ** float(RICH)
         share = torch.lerp(share, richer, maps.skin * (1 - maps.brows))
-    change = torch.einsum("ck,nkhw->nchw", y.new_tensor(FROM_CC), (chroma_t * share - chroma).clamp(-STAIN, STAIN))
-    change = change if where is None else change * where
-    return y + _enlarged(change, y) / 127.5
+    return (chroma_t * share - chroma).clamp(-STAIN, STAIN)
+
+
+def _bared(ours: Tensor, theirs: Tensor, maps: Maps) -> Tensor:
+    lighter = ((ours[:, :1].clamp(min=0) + LEAST) / (theirs[:, :1].clamp(min=0) + LEAST)).log()
+    hair = torch.maximum(torch.maximum(maps.brows, maps.beard), maps.lids)
+    skin, wide = maps.skin * (1 - hair), hair.shape[-1] * SKIN_AROUND
+    around = _blurred(theirs * skin, wide) + float(UNSEEN) * theirs
+    around = around / (_blurred(skin, wide) + float(UNSEEN))
+    return torch.lerp(theirs, around, hair * _ramp(lighter, *BARED))
 
 
 def _ramp(x: Tensor, low: float, high: float) -> Tensor:
