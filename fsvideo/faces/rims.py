@@ -20,8 +20,8 @@ _EYES = (0.26, 0.55)  # rows in which rims lie
 _FADE = 0.02  # of these rows' ends
 _WIDEST = 0.045  # a line
 # Logarithm of brightness: how much darker than what is around it a line is,
-_CROSSES = (0.15, 0.35)  # where it is palest on the bridge: from where on its pixels may be taken, and all of them are
-_LOST = (0.12, 0.35)  # in the target beyond what it is in the result: from where on it is lost in part, and wholly
+_CROSSES = (0.12, 0.2)  # where it is palest on the bridge: from where on its pixels may be taken, and all of them are
+_LOST = (0.05, 0.2)  # in the target beyond what it is in the result: from where on it is lost in part, and wholly
 _LEFT = (0.01, 0.05)  # in the result beyond what it is in the target: from where on it is filled in
 
 
