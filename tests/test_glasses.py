@@ -11,6 +11,7 @@ import torch
 from face_fixtures import EXAMPLES, read_image
 
 from fsvideo import glasses, weights
+from fsvideo.casting import identify
 from fsvideo.faces.align import crop
 from fsvideo.faces.detect import FaceFinder
 from fsvideo.faces.draw import Canvas
@@ -120,3 +121,14 @@ def test_another_encoder_knows_nothing_of_glasses(tmp_path: Path) -> None:
     again = weights.load(tmp_path / "g.safetensors", "glasses")
     np.testing.assert_array_equal(again.tensors["reader"].numpy(), known.reader)
     assert again.meta["identity"] == "a" and float(again.tensors["bare"]) == 0.25
+
+
+def test_a_source_says_how_surely_it_wears_glasses(finder: FaceFinder, compact: Swapper) -> None:
+    """By rims that the picture shows, or by how it is recognised: pale rims draw no dark line."""
+    bare, worn = (identify(finder, compact, [EXAMPLES / name]) for name in ("astronaut.png", "grace_hopper.jpg"))
+    assert bare.glasses < 0.1
+    assert worn.glasses == 1
+    known = Glasses(np.float32([1, 0]), np.float32([1, 0]), 0.0)
+    read = [known.shown(np.float32([z, 0]), 0.0) for z in (0.1, 0.3, 0.6)]
+    assert read[0] == 0 < read[1] < read[2] == 1
+    assert known.shown(np.float32([-1, 0]), 0.2) == 1
