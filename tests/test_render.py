@@ -131,6 +131,21 @@ def test_a_swap_ends_where_the_face_of_whoever_is_seen_beside_it_begins() -> Non
     assert np.array_equal(held[far], freely[far])
 
 
+def test_lines_that_glasses_leave_are_filled_in_for_who_wears_some() -> None:
+    info, frame = info_of("yuv444p", range_=2), random_frame("yuv444p")
+    frame = replace(frame, index=0, planes=tuple(np.full_like(plane, 128) for plane in frame.planes))
+    deepest = []
+    for worn in (0.0, 1.0):
+        job = Job(standing(100, 90, 70), np.ones(1, np.float32), replace(WHO, glasses=worn), PLAIN)
+        (task,) = cut_faces([frame], info, [job], unchanged().spec)
+        lined = task.faces[0].crop.copy()
+        lined[98:101, 64:96] -= 20  # beside an eye
+        task.swapped = [lined]
+        made = Painter(info, replace(OPTIONS, smooth=0.0)).paint(task)
+        deepest.append(128 - int(made.planes[0].min()))
+    assert deepest[0] > 10 and deepest[1] < 0.6 * deepest[0]
+
+
 @pytest.mark.parametrize(("people", "ahead"), [(1, 4), (2, 2), (16, 1)])
 def test_the_more_faces_in_a_frame_the_fewer_frames_are_on_their_way(people: int, ahead: int) -> None:
     """Crops take the memory: sixteen faces in each of eight frames would take as much as a film's rushes."""
