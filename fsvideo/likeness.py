@@ -73,9 +73,11 @@ def corrected(
 ) -> list[Job]:
     """The jobs with what is ``missing`` of their source in the frames ``worth_looking`` at.
 
-    They are swapped as ``render`` does it, each by itself, and who they show is compared with who was wanted.
+    They are swapped as ``render`` does it, each by itself, and who they show is compared with who was wanted. What a
+    source's glasses leave is not filled in: else the network were asked for more of them.
     """
-    looks = worth_looking(jobs, cuts, among)
+    tried = [replace(job, identity=replace(job.identity, glasses=0.0)) for job in jobs]
+    looks = worth_looking(tried, cuts, among)
     missing: defaultdict[Hashable, list[Array]] = defaultdict(list)
     owns: defaultdict[Hashable, list[tuple[Array, float]]] = defaultdict(list)
     cut = (cut_faces([frame], info, looks[frame.index], swapper.spec) for frame in frames_at(list(looks)))
@@ -123,4 +125,4 @@ def _groups(jobs: Sequence[Job]) -> dict[Hashable, list[Job]]:
 def _key(job: Job) -> Hashable:
     """The same for all tracks of a person who get the same face in the same way."""
     track = job.track
-    return (track.person if track.person >= 0 else f"track {track.id}", id(job.identity), job.look)
+    return (track.person if track.person >= 0 else f"track {track.id}", id(job.identity.embedding), job.look)
