@@ -22,7 +22,7 @@ _MOST = 1.5
 # How dark a line across the bridge of the nose is, logarithm of brightness: from where on there may be glasses, and
 # mostly are; and from where on that is hardly a frown, and surely none.
 _HINTS, _SURE = (0.05, 0.12), (0.12, 0.18)
-_READ = (0.15, 0.5)  # of a pair of glasses, as an embedding reads: from where on there may be some, and are
+_READ = (0.3, 0.7)  # of a pair of glasses, as an embedding reads: from where on there may be some, and are
 _RIDGE = 1e-4  # of the spread's eigenvalues: some directions hardly vary
 
 

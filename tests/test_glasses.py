@@ -128,6 +128,6 @@ def test_a_source_says_how_surely_it_wears_glasses(finder: FaceFinder, compact: 
     assert bare.glasses < 0.1
     assert worn.glasses == 1
     known = Glasses(np.float32([1, 0]), np.float32([1, 0]), 0.0)
-    read = [known.shown(np.float32([z, 0]), 0.0) for z in (0.1, 0.3, 0.6)]
+    read = [known.shown(np.float32([z, 0]), 0.0) for z in (0.25, 0.5, 0.75)]
     assert read[0] == 0 < read[1] < read[2] == 1
     assert known.shown(np.float32([-1, 0]), 0.2) == 1

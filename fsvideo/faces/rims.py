@@ -22,7 +22,7 @@ _WIDEST = 0.045  # a line
 # Logarithm of brightness: how much darker than what is around it a line is,
 _CROSSES = (0.12, 0.2)  # where it is palest on the bridge: from where on its pixels may be taken, and all of them are
 _LOST = (0.05, 0.2)  # in the target beyond what it is in the result: from where on it is lost in part, and wholly
-_LEFT = (0.01, 0.05)  # in the result beyond what it is in the target: from where on it is filled in
+_LEFT = (0.025, 0.08)  # in the result beyond what it is in the target: from where on it is filled in
 
 
 def match_rims(swapped: Array, target: Array, plain: Plain) -> Array:
