@@ -18,7 +18,7 @@ from fsvideo.models.identity import IdentityEncoder
 from fsvideo.networks import load_encoder
 from fsvideo.train.curves import read as read_curves
 from fsvideo.train.loop import LOOK, train
-from fsvideo.train.run import Diverged, Ema, RunFolder, read_state
+from fsvideo.train.run import Diverged, Ema, RunFolder, read_state, stoppable
 from fsvideo.types import FsvideoError
 
 
@@ -172,6 +172,18 @@ def test_a_signal_ends_the_run_and_nothing_is_lost(number: int, encoder: Identit
     train(Poisoned(trainer, ask), pairs, pairs.draw(LOOK), new_folder(tmp_path), Recorder())
     assert trainer.step == 3 == read_state(tmp_path / "state.pt")["step"]
     assert signal.getsignal(number) == before
+
+
+def test_a_signal_that_comes_twice_at_once_is_one_and_a_later_one_interrupts(monkeypatch: pytest.MonkeyPatch) -> None:
+    times = iter([100.0, 100.0, 101.0, 105.0])
+    monkeypatch.setattr("fsvideo.train.run.time.monotonic", lambda: next(times))
+    with stoppable() as stop:
+        assert not stop
+        for _ in range(3):
+            signal.raise_signal(signal.SIGINT)
+            assert stop
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
 
 
 def test_minutes_end_a_run(encoder: IdentityEncoder, tmp_path: Path) -> None:

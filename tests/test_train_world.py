@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,8 +26,11 @@ from fsvideo.train.run import read_state
 from fsvideo.train.settings import AEISettings
 from fsvideo.train.world import World
 from fsvideo.types import FsvideoError
+from fsvideo.weights import load
 
 SETTINGS = AEISettings(preset="tiny", identity=("id",), batch=4, warmup=1, ramp=0, precision="float32")
+
+TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--no-python", sys.executable]
 
 
 def curve(run: Path) -> list[dict[str, float]]:
@@ -43,8 +51,7 @@ def test_two_processes_make_the_steps_of_one(tmp_path: Path) -> None:
         "[settings]\nprecision = 'float32'\nbatch = 8\nwarmup = 2\nramp = 2\nsample_every = 10\n"
         "lr = 0.0001\nlr_discriminator = 1e-5\n"
     )
-    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--no-python", sys.executable]
-    subprocess.run([sys.executable, *torchrun, *command(tmp_path / "two", crops, config)], check=True, timeout=300)
+    subprocess.run([sys.executable, *TORCHRUN, *command(tmp_path / "two", crops, config)], check=True, timeout=300)
     subprocess.run([sys.executable, *command(tmp_path / "one", crops, config)], check=True, timeout=300)
 
     for one, two in zip(curve(tmp_path / "one"), curve(tmp_path / "two"), strict=True):
@@ -58,6 +65,36 @@ def test_two_processes_make_the_steps_of_one(tmp_path: Path) -> None:
     moved = sum(float((v - start[k]).abs().sum()) for k, v in nets[0].items())
     apart = sum(float((v - nets[1][k]).abs().sum()) for k, v in nets[0].items())
     assert moved > 1 and apart < 0.05 * moved
+
+
+def test_ctrl_c_ends_all_processes_with_weights(tmp_path: Path) -> None:
+    """The terminal interrupts torchrun and what it started, and torchrun interrupts them again."""
+    crops = data_folder(tmp_path / "crops")
+    config = tmp_path / "settings.toml"
+    config.write_text("[settings]\nprecision = 'float32'\nbatch = 4\nwarmup = 2\n")
+    run = tmp_path / "run"
+    words = [*TORCHRUN, *command(run, crops, config)[:-2]]  # without an end
+    process = subprocess.Popen(
+        [sys.executable, *words],
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    try:
+        wait_for(lambda: (run / "metrics.jsonl").exists() and len(curve(run)) > 0)
+        os.killpg(process.pid, signal.SIGINT)
+        process.wait(60)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    assert read_state(run / "state.pt")["step"] >= 10
+    assert load(run / "aei.safetensors", "aei").tensors
+
+
+def wait_for(ready: Callable[[], bool], seconds: float = 120) -> None:
+    end = time.monotonic() + seconds
+    while not ready():
+        assert time.monotonic() < end, "it took too long"
+        time.sleep(0.1)
 
 
 def test_each_process_takes_its_rows_of_the_same_batch() -> None:

@@ -27,23 +27,31 @@ if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
 
+_ECHO = 2.0  # seconds within which signals are one and the same
+
+
 class Diverged(FsvideoError):
     """A loss or a parameter is no longer finite."""
 
 
 class Stop:
-    """True once Ctrl-C or SIGTERM came: the loop then saves and ends. A second one interrupts at once."""
+    """True once Ctrl-C or SIGTERM came: the loop then saves and ends. A later one interrupts at once.
+
+    torchrun's processes get one Ctrl-C twice: from the terminal and, moments later, from torchrun.
+    """
 
     def __init__(self) -> None:
-        self.asked = False
+        self._asked: float | None = None  # when, on the monotonic clock
 
     def __bool__(self) -> bool:
-        return self.asked
+        return self._asked is not None
 
     def ask(self, number: int, frame: FrameType | None) -> None:
-        if self.asked:
+        now = time.monotonic()
+        if self._asked is None:
+            self._asked = now
+        elif now - self._asked > _ECHO:
             raise KeyboardInterrupt
-        self.asked = True
 
 
 @contextmanager
