@@ -14,6 +14,7 @@ import numpy as np
 from fsvideo.faces.align import compose, crop_matrix, transform, warp
 from fsvideo.faces.blend import delta, masked, region_of, shifted
 from fsvideo.faces.calm import Shown, calm
+from fsvideo.faces.irises import match_irises
 from fsvideo.faces.mask import beside, face_mask, scaled
 from fsvideo.faces.passing import passes_before, shown_beside
 from fsvideo.faces.rims import match_rims, without_rims
@@ -262,6 +263,7 @@ class Painter:
             if look.color == "match":
                 swapped, cast = match_color(swapped, *where, past.cast)
                 swapped = match_tint(match_light(swapped, face.crop, face.plain), face.crop, face.plain)
+                swapped = match_irises(swapped, face.crop)
                 past = replace(past, cast=cast)
             if look.sharpness == "match":
                 swapped, detail = match_sharpness(swapped, *where, past.detail)

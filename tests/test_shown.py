@@ -11,11 +11,12 @@ import torch
 from torch import Tensor
 
 from fsvideo.faces.align import FEATURE_POINTS, FEATURES, OUTLINE
+from fsvideo.faces.irises import match_irises
 from fsvideo.faces.mask import outline
 from fsvideo.faces.tone import Plain, match_light, match_tint, plain_parts
 from fsvideo.models.landmarks import POINTS
 from fsvideo.options import Look
-from fsvideo.train.shown import Maps, laid, lit, tinted
+from fsvideo.train.shown import Maps, laid, lit, tinted, ungreened
 from fsvideo.types import Array
 
 
@@ -82,6 +83,14 @@ def test_light_is_that_of_a_swap(side: int) -> None:
     np.testing.assert_allclose(levels(found)[0], wanted, atol=6e-3)
 
 
+@pytest.mark.parametrize("side", [64, 256])
+def test_irises_are_those_of_a_swap(side: int) -> None:
+    made, target = picture(0, side), picture(1, side)
+    wanted = match_irises(made, target)
+    assert np.abs(wanted - made).max() > 5
+    np.testing.assert_allclose(levels(ungreened(tensor(made), tensor(target)))[0], wanted, atol=2e-3)
+
+
 def test_the_result_lies_in_the_mask_of_a_swap_and_the_target_around_it() -> None:
     side, points = 128, torch.stack([oval(0.25), oval(0.3), oval(0.3)])
     made, target = tensor(*(picture(k, side) for k in range(3))), tensor(*(picture(k, side) for k in range(3, 6)))
@@ -90,11 +99,11 @@ def test_the_result_lies_in_the_mask_of_a_swap_and_the_target_around_it() -> Non
     for k in range(2):
         polygon, features = (pixels(points[k], which, side) for which in (OUTLINE, FEATURE_POINTS))
         mask, plain = outline(polygon, side, Look().feather), plain_parts(polygon, features, side)
-        coloured = tinted(lit(made, target, maps_of(plain)), target, maps_of(plain))
+        coloured = ungreened(tinted(lit(made, target, maps_of(plain)), target, maps_of(plain)), target)
         assert mask.max() == 1 and mask.min() == 0
         assert torch.equal(shown[k][:, mask == 0], target[k][:, mask == 0])
         torch.testing.assert_close(shown[k][:, mask == 1], coloured[k][:, mask == 1])
-    torch.testing.assert_close(shown[2], tinted(made, target)[2])
+    torch.testing.assert_close(shown[2], ungreened(tinted(made, target), target)[2])
 
 
 def test_half_precision_around_it_changes_nothing() -> None:
