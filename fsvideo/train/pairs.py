@@ -11,6 +11,7 @@ from torch import Tensor
 
 from fsvideo.models.identity import end_to_end
 from fsvideo.train.data import FaceData
+from fsvideo.train.footage import as_footage
 from fsvideo.train.run import to_tensor
 from fsvideo.train.settings import AEISettings
 from fsvideo.train.world import World
@@ -59,18 +60,26 @@ class Pairs:
         same = rng.random(count) < self.settings.same + early * (0.5 - self.settings.same)
         source[same] = target[same]
         flip = rng.random(count) < 0.5
-        target_, source_, same_, flip_ = (self.world.rows(torch.from_numpy(v)) for v in (target, source, same, flip))
+        poor, seed = rng.random(count) < self.settings.footage, rng.integers(2**62, size=count)
+        target_, source_, same_, flip_, poor_, seed_ = (
+            self.world.rows(torch.from_numpy(v)) for v in (target, source, same, flip, poor, seed)
+        )
         device = self.world.device
         z_source = {name: z[source_].to(device) for name, z in self.z.items()}
-        shown = self._crops(target_)
+        shown = self._pictures(target_)
+        for row in torch.nonzero(poor_)[:, 0].tolist():
+            made = as_footage(shown[row].cpu().numpy(), np.random.default_rng(int(seed_[row])))
+            shown[row] = torch.from_numpy(made).to(device)
+        shown[flip_] = shown[flip_].flip(2)
         return Batch(
-            torch.where(flip_.to(device)[:, None, None, None], shown.flip(3), shown),
-            self._crops(source_),
+            to_tensor(shown, device),
+            to_tensor(self._pictures(source_), device),
             z_source,
             {name: z[target_].to(device) for name, z in self.z.items()},
             end_to_end([z_source[name] for name in self.settings.identity]),
             same_.to(device),
         )
 
-    def _crops(self, rows: Tensor) -> Tensor:
-        return to_tensor(self.rgb[rows.to(self.rgb.device)], self.world.device)
+    def _pictures(self, rows: Tensor) -> Tensor:
+        """Copies of these crops (N, S, S, 3) uint8, on the device."""
+        return self.rgb[rows.to(self.rgb.device)].to(self.world.device)
