@@ -10,9 +10,11 @@ import pytest
 import torch
 from train_fixtures import faces
 
+from fsvideo.faces.occlude import Occluders
 from fsvideo.train.footage import _smear, as_footage
+from fsvideo.train.hear import OccludedPairs
 from fsvideo.train.pairs import Pairs
-from fsvideo.train.settings import AEISettings
+from fsvideo.train.settings import AEISettings, HEARSettings
 from fsvideo.train.world import World
 from fsvideo.types import Image
 
@@ -67,3 +69,21 @@ def test_their_share_of_the_targets_is_as_set_and_nothing_else_changes() -> None
     assert torch.equal(poor.target[changed[1]], some.target[changed[1]])
     assert torch.equal(poor.source, clean.source) and torch.equal(poor.z_id, clean.z_id)
     assert torch.equal(poor.same, clean.same)
+
+
+def test_occluders_lie_in_the_same_footage() -> None:
+    data = faces()
+    z_id = torch.nn.functional.normalize(torch.from_numpy(data.embeddings), dim=1)
+    occluders, hard = Occluders(len(data.rgb[0])), np.arange(5)
+    clean, poor = (
+        OccludedPairs(
+            data, z_id, occluders, hard, HEARSettings(preset="tiny", batch=6, occluded=1.0, footage=share), World()
+        ).draw(3)
+        for share in (0.0, 1.0)
+    )
+    assert torch.equal(clean.alpha, poor.alpha) and float(clean.alpha.amax()) == 1
+    assert torch.equal(poor.target, poor.occluder)
+    changed = (poor.target - clean.target).abs().amax((1, 2, 3)) > 0.05
+    assert changed.all()
+    for a, b in zip(clean.target, poor.target, strict=True):  # light and place may differ, what it shows does not
+        assert np.corrcoef(a.numpy().ravel(), b.numpy().ravel())[0, 1] > 0.7

@@ -21,8 +21,9 @@ from fsvideo.models.identity import EncoderEnsemble
 from fsvideo.train import losses
 from fsvideo.train.data import FaceData
 from fsvideo.train.descend import autocast, descend
+from fsvideo.train.footage import as_footage
 from fsvideo.train.jitter import jitter
-from fsvideo.train.run import Ema, to_tensor
+from fsvideo.train.run import Ema, to_image, to_tensor
 from fsvideo.train.settings import HEARSettings
 from fsvideo.train.shown import tinted
 from fsvideo.train.world import World
@@ -81,11 +82,19 @@ class OccludedPairs:
         rgb[flip] = rgb[flip, :, ::-1]
         covered = rng.random(s.batch) < (1.0 if self.held_out else s.occluded)
         occluder, alpha = self._occluders(rng, rgb, covered)
+        poor = rng.random(s.batch) < (0.0 if self.held_out else s.footage)
+        seed = rng.integers(2**62, size=s.batch)
         mine, device = self.world.rows, self.world.device
         clean = to_tensor(mine(torch.from_numpy(rgb)), device)
         occluder, alpha = mine(occluder).to(device), mine(alpha).to(device)
+        shown = torch.lerp(clean, occluder, alpha)
+        poor_, seed_ = mine(torch.from_numpy(poor)), mine(torch.from_numpy(seed))
+        for row in torch.nonzero(poor_)[:, 0].tolist():
+            made = as_footage(to_image(shown[row]), np.random.default_rng(int(seed_[row])))
+            shown[row] = to_tensor(made[None], device)[0]
+            occluder[row] = shown[row]  # which is the occluder where one lies
         return OccludedBatch(
-            torch.lerp(clean, occluder, alpha),
+            shown,
             occluder,
             alpha,
             to_tensor(mine(torch.from_numpy(self.data.rgb[source])), device),

@@ -87,6 +87,7 @@ class HEARSettings:
     w_occ: float = 20.0
     same: float = 0.2  # share of pairs whose source is the target
     occluded: float = 0.6  # share of targets that something is pasted on
+    footage: float = 0.35  # as AEISettings has it; occluders lie in the same footage
     hard: float = 0.4  # share of targets among those of the largest heuristic error
     hardest: float = 0.1  # which part of the ranked crops these are
     ranked: int = 10_000  # crops whose heuristic error is measured before the first step
