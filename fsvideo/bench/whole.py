@@ -11,6 +11,7 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from fsvideo import heap
 from fsvideo.bench.setup import BenchOptions, cores, set_threads
 from fsvideo.console import Silent
 from fsvideo.types import FsvideoError
@@ -57,7 +58,8 @@ class _Watch(Silent):
 
 def measured(options: BenchOptions, started: float) -> Whole:
     """Do the run in this process, which was started at this time (``time.time``)."""
-    from fsvideo.pipeline import swap
+    with heap.loading():  # as `fsvideo swap` does
+        from fsvideo.pipeline import swap
 
     threads = options.threads or cores()
     set_threads(threads)
