@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from fsvideo.types import Array, Image
 
-_FACE = 468  # the mesh's points but the irises, which move freely in their eyes
+FACE = 468  # the mesh's points but the irises, which move freely in their eyes
 _LIGHT = 0.12  # of the crop's side: light and shade coarser than this are the target's
 _THIN = 1e-3  # square pixels, twice the area below which a triangle shows nothing
 
@@ -18,7 +18,8 @@ def lay(source: Image, source_mesh: Array, target: Array, target_mesh: Array) ->
 
     ``source`` and ``target``: crops (S, S, 3) on the 0..255 scale; meshes (478, 2) in their pixels. float32, alike.
     """
-    places, inside = _places(source_mesh[:_FACE], target_mesh[:_FACE], len(target))
+    own = target_mesh[:FACE]
+    places, inside = drawn(source_mesh[:FACE], own, triangles(own), len(target))
     moved = cv2.remap(source, places[..., 0], places[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     missing = np.where(inside[..., None], target - moved.astype(np.float32), 0).astype(np.float32)
     share = cv2.GaussianBlur(inside.astype(np.float32), (0, 0), _LIGHT * len(target))
@@ -38,9 +39,13 @@ def triangles(points: Array) -> npt.NDArray[np.int64]:
     return np.array([t for t in found if min(t) >= 0], np.int64).reshape(-1, 3)  # -1: the frame the plane begins with
 
 
-def _places(source: Array, target: Array, size: int) -> tuple[Array, npt.NDArray[np.bool_]]:
-    """Where in the source each target pixel comes from, (S, S, 2), and whether it lies on the mesh, (S, S)."""
-    corners = triangles(target)
+def drawn(
+    source: Array, target: Array, corners: npt.NDArray[np.int64], size: int
+) -> tuple[Array, npt.NDArray[np.bool_]]:
+    """Where in the source each target pixel comes from, (S, S, 2), and whether it lies on the mesh, (S, S).
+
+    Points (K, 2) each; the triangles ``corners`` (T, 3) are drawn in their order, later ones over earlier ones.
+    """
     here = np.concatenate([target[corners], np.ones((*corners.shape, 1))], 2).astype(np.float64)  # (T, 3, 3)
     broad = np.abs(np.linalg.det(here)) > _THIN
     corners, here = corners[broad], here[broad]

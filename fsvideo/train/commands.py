@@ -139,7 +139,7 @@ def train_aei_command(options: TrainOptions, ui: Ui) -> TrainResult:
     others = {name: load_encoder(name) for name in settings.others}
     by_name = {"id": encoder, **others}
     _embed_others(options.data, others.values(), world, ui)
-    mesh = load_mesh() if settings.asks_mesh else None
+    mesh = load_mesh() if settings.asks_mesh or settings.turned > 0 else None
     blendshapes = load_blendshapes() if settings.w_expression > 0 else None
     faces = data.load(options.data, settings.size)
     ui.note(f"{len(faces)} crops at {settings.size} pixels from {options.data}")
@@ -159,8 +159,8 @@ def train_aei_command(options: TrainOptions, ui: Ui) -> TrainResult:
     if world.first:
         config.write(folder.path / "config.toml", about, settings)
     means = {name: e.mean for name, e in by_name.items()}
-    pairs = Pairs(faces, means, settings, world)
-    look = Pairs(faces, means, replace(settings, batch=_LOOKED_AT), World(world.device)).draw(LOOK)
+    pairs = Pairs(faces, means, settings, world, mesh)
+    look = Pairs(faces, means, replace(settings, batch=_LOOKED_AT), World(world.device), mesh).draw(LOOK)
     train(trainer, pairs, look, folder, ui)
     output = folder.path / "aei.safetensors"
     if world.first:

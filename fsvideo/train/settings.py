@@ -33,6 +33,7 @@ class AEISettings:
     as_shown: bool = True  # losses look at results as a swap shows them, coloured and laid in the face; rec does not
     sharp: float = 0.3  # share of targets among the sharpest quarter: footage is sharper than most photos of people
     footage: float = 0.35  # share of targets made dark, smeared, small, grainy, compressed, as in poor footage
+    turned: float = 0.2  # share of targets whose face is turned aside: photos show few profiles
     same: float = 0.25  # share of pairs whose source is the target
     ramp: int = 1000  # steps over which w_id rises from 0, and the share of same pairs falls from a half
     warmup: int = 1000  # steps without the adversarial terms
