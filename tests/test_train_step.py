@@ -176,7 +176,7 @@ def test_the_nets_around_hear_stay_frozen(encoder: IdentityEncoder) -> None:
 
 
 def test_the_occluded_batch_adds_up(encoder: IdentityEncoder) -> None:
-    trainer, pairs = hear_run(encoder, replace(HEAR, batch=16, hard=1.0, occluded=0.5, same=0.5))
+    trainer, pairs = hear_run(encoder, replace(HEAR, batch=16, hard=1.0, occluded=0.5, same=0.5, footage=0.0))
     batch = pairs.draw(3)
     covered = batch.alpha.amax((1, 2, 3)) > 0
     assert 2 < int(covered.sum()) < 14 and 2 < int(batch.same.sum()) < 14
