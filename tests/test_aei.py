@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from fsvideo.models.aei import AAD, PRESETS, AADResBlk, AEIConfig, AEINet, grow, widen
+from fsvideo.models.enlarge import enlarged, in_quarters
 
 Array = npt.NDArray[np.float64]
 TINY = PRESETS["tiny"]
@@ -36,6 +37,14 @@ def conv(x: Array, weight: Array, bias: Array) -> Array:
         for j in range(weight.shape[3]):
             out += np.einsum("oc,nchw->nohw", weight[:, :, i, j], padded[:, :, i : i + height, j : j + width])
     return out + bias[None, :, None, None]
+
+
+def test_quarters_put_together_are_the_enlarged_map() -> None:
+    h = torch.randn(2, 3, 7, 7, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    wanted = F.interpolate(h, scale_factor=2.0, mode="bilinear", align_corners=False)
+    torch.testing.assert_close(F.pixel_shuffle(in_quarters(h), 2), wanted)
+    torch.testing.assert_close(enlarged(h, 14), wanted)
+    assert enlarged(h, 7) is h
 
 
 def normalised(h: Array) -> Array:
@@ -86,7 +95,7 @@ def test_modulation_from_a_smaller_map_is_the_enlarged_maps() -> None:
     layer = AAD(4, 5, 7).double()
     z_att = torch.randn(2, 5, 8, 8, dtype=torch.float64)
     after = layer.att(F.interpolate(z_att, size=(16, 16), mode="bilinear", align_corners=False))
-    assert torch.allclose(layer.modulation(z_att, 16), after, atol=1e-12)
+    assert torch.allclose(torch.cat(layer.modulation(z_att, 16), 1), after, atol=1e-12)
 
 
 @pytest.mark.parametrize("c_out", [4, 6])

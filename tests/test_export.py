@@ -72,6 +72,40 @@ def test_every_backend_makes_what_pytorch_makes(engines: dict[str, AEISwapper], 
     assert np.array_equal(made, engines[name].swap(crops, identities)), "the same again, to the last bit"
 
 
+@needs_runtimes
+@pytest.mark.parametrize("name", RUNTIMES)
+def test_group_norm_for_single_precision_is_the_same(name: str) -> None:
+    """Maps that are not square, of one group and of three, far from zero and with channels of very different size."""
+    dice = torch.Generator().manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.GroupNorm(1, 12, eps=1e-3), torch.nn.GroupNorm(3, 12))
+    for parameter in net.parameters():
+        parameter.data = torch.randn(12, generator=dice)
+
+    def probe(count: int) -> tuple[torch.Tensor, ...]:
+        sizes = 10 ** torch.linspace(-2, 2, 12)[:, None, None]
+        return (torch.randn(count, 12, 9, 14, generator=dice) * sizes + 50,)
+
+    network = graph.Network(Tuple(net), ("h",), ("out",), probe, "", {})
+    contents = [graph.make(network, single) for single in (True, False)]
+    engines = [start(name, content, Cores(1), exact=True) for content in contents]
+    (h,) = probe(4)
+    with torch.no_grad():
+        wanted = net(h).numpy()
+    assert wanted.std() > 0.5 and all(np.abs(one.run(h.numpy())[0] - wanted).max() < 1e-4 for one in engines)
+    assert contents[0] != contents[1]
+
+
+class Tuple(torch.nn.Module):
+    """A network that returns its one result as a tuple."""
+
+    def __init__(self, net: torch.nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, h: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return (self.net(h),)
+
+
 def test_many_faces_are_embedded_in_parts_and_in_order() -> None:
     plain = tiny()
     crops, _ = faces(19, 64)
@@ -97,8 +131,9 @@ def test_faces_computed_side_by_side_come_out_in_order(name: str, at_once: int) 
 
 @needs_runtimes
 @pytest.mark.slow
+@pytest.mark.parametrize("single", [True, False])
 @pytest.mark.parametrize("name", RUNTIMES)
-def test_hear_net_and_its_share_are_the_same(name: str) -> None:
+def test_hear_net_and_its_share_are_the_same(name: str, single: bool) -> None:
     torch.manual_seed(1)
     refiner = hear.HEARNet(hear.PRESETS["tiny"]).eval().requires_grad_(False)
     torch.nn.init.normal_(refiner.last.weight, std=0.05)
@@ -108,7 +143,7 @@ def test_hear_net_and_its_share_are_the_same(name: str) -> None:
     crops, identities = faces(3, 64)
     wanted = whole.swap(crops, identities)
     assert apart(wanted, plain.swap(crops, identities)) > 1
-    content = ready.exported(whole.network, name, print)
+    content = ready.exported(whole.network, name, print, single)
     cores = Cores(torch.get_num_threads())
     whole.engine = start(name, content, cores, exact=True)
     assert apart(whole.swap(crops, identities), wanted) < 0.01
@@ -260,9 +295,9 @@ def test_what_openvino_compiles_is_kept_and_where_it_does_not_load_made_again(
 ) -> None:
     exports: list[str] = []
 
-    def export(network: graph.Network, backend: str, note: Callable[[str], None]) -> bytes:
+    def export(network: graph.Network, backend: str, note: Callable[[str], None], single: bool) -> bytes:
         exports.append(backend)
-        return graph.make(network)
+        return graph.make(network, single)
 
     monkeypatch.setattr(ready, "exported", export)
     swapper, notes = tiny(), list[str]()

@@ -55,8 +55,14 @@ def fingerprint(net: nn.Module, about: str) -> str:
     return total.hexdigest()
 
 
-def make(network: Network) -> bytes:
-    """An ONNX file of it. Raises FsvideoError where the exporter cannot do it."""
+def make(network: Network, single: bool = False) -> bytes:
+    """An ONNX file of it. Raises FsvideoError where the exporter cannot do it.
+
+    ``single``: in forms that runtimes are faster at, but that lose too much in half precision.
+    """
+    spelled = {torch.ops.aten.lerp.Tensor: _lerp}
+    if single:
+        spelled[torch.ops.aten.group_norm.default] = _group_norm
     try:
         with insisted(), _quiet(), torch.no_grad():
             program = torch.onnx.export(
@@ -66,9 +72,10 @@ def make(network: Network) -> bytes:
                 output_names=list(network.outputs),
                 dynamic_shapes={name: {0: torch.export.Dim("n", min=1, max=4096)} for name in network.inputs},
                 opset_version=_OPSET,
-                custom_translation_table={torch.ops.aten.lerp.Tensor: _lerp},
+                custom_translation_table=spelled,
                 dynamo=True,
                 verbose=False,
+                optimize=False,  # runtimes do that themselves, and sooner
             )
             assert program is not None  # it is where no file is named
             for node in program.model.graph:
@@ -87,6 +94,30 @@ def _lerp(a: Any, b: Any, share: Any) -> Any:
     from onnxscript import opset20 as op
 
     return op.Add(a, op.Mul(share, op.Sub(b, a)))
+
+
+def _group_norm(h: Any, groups: int, weight: Any, bias: Any, eps: float = 1e-5, cudnn: bool = True) -> Any:
+    """As ``F.group_norm`` of maps (N, C, H, W), which the exporter spells with the groups taken apart.
+
+    A runtime that keeps a pixel's channels together then rearranges the map, and again afterwards.
+    """
+    from onnxscript import opset20
+
+    op: Any = opset20  # its types know no constants
+    channels = h.shape[1]
+
+    def mean(x: Any) -> Any:
+        """(N, C, 1, 1): of each channel's group."""
+        each = op.ReduceMean(x, op.Constant(value_ints=[2, 3]), keepdims=0)
+        each = op.Reshape(each, op.Constant(value_ints=[0, groups, channels // groups]))
+        each = op.ReduceMean(each, op.Constant(value_ints=[2]), keepdims=1)
+        each = op.Expand(each, op.Constant(value_ints=[1, 1, channels // groups]))
+        return op.Reshape(each, op.Constant(value_ints=[0, channels, 1, 1]))
+
+    upright = op.Constant(value_ints=[channels, 1, 1])
+    h = op.Sub(h, mean(h))
+    scale = op.Div(op.Reshape(weight, upright), op.Sqrt(op.Add(mean(op.Mul(h, h)), op.Constant(value_float=eps))))
+    return op.Add(op.Mul(h, scale), op.Reshape(bias, upright))
 
 
 def difference(network: Network, engine: Engine) -> float:

@@ -19,6 +19,7 @@ from fsvideo.backends.runtimes import (
     describe,
     installed,
     needs,
+    precision,
     restart,
     start,
 )
@@ -47,10 +48,11 @@ def missing(backend: str) -> list[str]:
     return [package for package in needed if not installed(package)]
 
 
-def exported(network: Network, backend: str, note: Callable[[str], None]) -> bytes:
+def exported(network: Network, backend: str, note: Callable[[str], None], single: bool = False) -> bytes:
     """``network`` as an ONNX file for RUNTIMES[backend], from the cache; at first it is made, and compared there.
 
-    Raises FsvideoError where something is not installed, or the runtime does not make what PyTorch makes.
+    ``single``: to be computed in single precision only. Raises FsvideoError where something is not installed, or the
+    runtime does not make what PyTorch makes.
     """
     if lacking := missing(backend):
         raise needs(lacking, f"the backend {backend}")
@@ -58,12 +60,12 @@ def exported(network: Network, backend: str, note: Callable[[str], None]) -> byt
 
     def fresh() -> bytes:
         note(f"exporting the network for {RUNTIMES[backend].package}, this once")
-        content = graph.make(network)
+        content = graph.make(network, single)
         engine = start(backend, content, Cores(torch.get_num_threads()), exact=True)
         graph.difference(network, engine)
         return content
 
-    about = json.dumps([network.about, dict(network.meta), runtime])
+    about = json.dumps([network.about, dict(network.meta), runtime, single])
     return cache.kept(graph.fingerprint(network.net, about), fresh, note)
 
 
@@ -77,16 +79,17 @@ def ready(
     """
     cores = cores or Cores(torch.get_num_threads())
     machine = compiling(backend)
+    single = precision(backend, exact) == "float32"
     if not machine:
-        return start(backend, exported(network, backend, note), cores, exact)
+        return start(backend, exported(network, backend, note, single), cores, exact)
     on = [describe(backend, exact), machine, cores.threads, cores.streams]
     about = json.dumps([network.about, dict(network.meta), *on])
     key = graph.fingerprint(network.net, about)
-    made = cache.kept(key, lambda: compiled(backend, exported(network, backend, note), cores, exact), note)
+    made = cache.kept(key, lambda: compiled(backend, exported(network, backend, note, single), cores, exact), note)
     try:
         return restart(backend, made, cores, exact)
     except FsvideoError:  # another build of the runtime, or another processor behind the same name
-        return start(backend, exported(network, backend, note), cores, exact)
+        return start(backend, exported(network, backend, note, single), cores, exact)
 
 
 def of_shape(graph: bytes, backend: str, shape: Sequence[int], note: Callable[[str], None]) -> Engine:

@@ -221,6 +221,11 @@ def describe(name: str, exact: bool = False) -> str:
     return _loaded(name, lambda runtime: _label(runtime, exact))
 
 
+def precision(name: str, exact: bool = False) -> str:
+    """What RUNTIMES[name] computes in here: float32 or bfloat16. Raises FsvideoError as ``start``."""
+    return _loaded(name, lambda runtime: runtime.precision(exact))
+
+
 def _label(runtime: Runtime, exact: bool) -> str:
     release = importlib.import_module(runtime.package).__version__.partition("-")[0]  # OpenVINO's names its build, too
     return f"{runtime.package} {release}, {runtime.precision(exact)}"

@@ -20,6 +20,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from fsvideo.models.enlarge import enlarged, in_quarters
+
 _FIRST_PAINT = 64  # the smallest level that paints
 
 
@@ -126,21 +128,20 @@ class AAD(nn.Module):
             nn.init.zeros_(modulation.get_parameter("bias")[channels:])
 
     def forward(self, h_bar: Tensor, z_att: Tensor, z_id: Tensor) -> Tensor:
-        gamma_att, beta_att = self.modulation(z_att, h_bar.shape[-1]).chunk(2, 1)
+        gamma_att, beta_att = self.modulation(z_att, h_bar.shape[-1])
         gamma_id, beta_id = self.id(z_id)[..., None, None].chunk(2, 1)
         m = torch.sigmoid(self.mask(h_bar))
         a = torch.addcmul(beta_att, gamma_att, h_bar)
         i = torch.addcmul(beta_id, gamma_id, h_bar)
         return torch.lerp(a, i, m)  # (1 - M) A + M I
 
-    def modulation(self, z_att: Tensor, size: int) -> Tensor:
-        """gamma_att and beta_att; a 1x1 convolution commutes with enlarging, so the small map is convolved."""
-        out = self.att(z_att)
-        return (
-            out
-            if out.shape[-1] == size
-            else F.interpolate(out, size=(size, size), mode="bilinear", align_corners=False)
-        )
+    def modulation(self, z_att: Tensor, size: int) -> tuple[Tensor, ...]:
+        """gamma_att and beta_att; a 1x1 convolution commutes with enlarging, so the small map is convolved.
+
+        One convolution for each: to take one map apart costs a copy in other runtimes.
+        """
+        halves = zip(self.att.weight.chunk(2), self.att.get_parameter("bias").chunk(2), strict=True)
+        return tuple(enlarged(F.conv2d(z_att, weight, bias), size) for weight, bias in halves)
 
 
 class AADResBlk(nn.Module):
@@ -204,16 +205,22 @@ class AEINet(nn.Module):
             sides = (2 ** (k + 1), self.config.size) if k + 1 == len(self.blocks) else (2 ** (k + 1),)
             for side in dict.fromkeys(sides):
                 if str(side) in self.paint:
-                    canvas = _enlarge_and_add(canvas, self.paint[str(side)](F.leaky_relu(h, 0.1)))
+                    canvas = _add(canvas, self.paint[str(side)], F.leaky_relu(h, 0.1))
         assert canvas is not None
-        canvas = canvas.to(target.dtype)  # under autocast it came in half precision
-        return torch.lerp(target, torch.tanh(canvas[:, :3]), torch.sigmoid(canvas[:, 3:]))
+        # Rows end to end, or other runtimes keep the three colours of a pixel together: too few for their instructions.
+        canvas = canvas.flatten(2).to(target.dtype)  # under autocast it came in half precision
+        y_hat = torch.lerp(target.flatten(2), 2 * torch.sigmoid(2 * canvas[:, :3]) - 1, torch.sigmoid(canvas[:, 3:]))
+        return y_hat.unflatten(2, target.shape[2:])
 
 
-def _enlarge_and_add(canvas: Tensor | None, painted: Tensor) -> Tensor:
+def _add(canvas: Tensor | None, paint: nn.Module, h: Tensor) -> Tensor:
+    """What is painted of ``h`` on top of the smaller canvas."""
     if canvas is None:
-        return painted
-    return F.interpolate(canvas, scale_factor=2.0, mode="bilinear", align_corners=False) + painted
+        return paint(h)
+    if isinstance(paint, nn.Sequential):
+        four, shuffle = paint
+        return shuffle(four(h) + in_quarters(canvas))
+    return enlarged(canvas, h.shape[-1]) + paint(h)
 
 
 def grow(net: AEINet, size: int) -> AEINet:

@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from fsvideo.models.enlarge import enlarged, in_quarters
+
 
 @dataclass(frozen=True)
 class HEARConfig:
@@ -68,9 +70,9 @@ class HEARNet(nn.Module):
 
         In training y may leave [-1, 1], and the share [0, 1]: no gradient would lead back from where it is cut off.
         """
-        seen = torch.cat([y_hat, delta_y, target], 1)
-        times = max(1, seen.shape[-1] // self.config.side)
-        h = F.leaky_relu(self.first(F.avg_pool2d(seen, times) if times > 1 else seen), 0.1)
+        times = max(1, target.shape[-1] // self.config.side)
+        seen = [F.avg_pool2d(x, times) if times > 1 else x for x in (y_hat, delta_y, target)]
+        h = F.leaky_relu(self.first(torch.cat(seen, 1)), 0.1)
         skips = []
         for conv, normalise in zip(self.down, self.down_norm, strict=True):
             skips.append(h)
@@ -79,10 +81,12 @@ class HEARNet(nn.Module):
             h = F.interpolate(h, scale_factor=2.0, mode="bilinear", align_corners=False)
             h = F.leaky_relu(normalise(conv(torch.cat([h, skips.pop()], 1))), 0.1)
         out = self.last(h).to(target.dtype)  # under autocast it came in half precision
-        if times > 1:
-            out = F.interpolate(out, scale_factor=float(times), mode="bilinear", align_corners=False)
+        if times == 2:
+            out = F.pixel_shuffle(in_quarters(out), 2)
+        out = enlarged(out, target.shape[-1]).flatten(2)  # as AEINet.generate has it
         share = out[:, 3:] if self.training else out[:, 3:].clamp(0, 1)
-        y = torch.lerp(y_hat, target, share.expand_as(target)) + out[:, :3]
+        y = torch.lerp(y_hat.flatten(2), target.flatten(2), share.expand(-1, 3, -1)) + out[:, :3]
+        y = y.unflatten(2, target.shape[2:])
         return y if self.training else y.clamp(-1, 1)
 
 
