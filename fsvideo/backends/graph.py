@@ -60,7 +60,7 @@ def make(network: Network, single: bool = False) -> bytes:
 
     ``single``: in forms that runtimes are faster at, but that lose too much in half precision.
     """
-    spelled = {torch.ops.aten.lerp.Tensor: _lerp}
+    spelled: dict[Any, Any] = {torch.ops.aten.lerp.Tensor: _lerp}
     if single:
         spelled[torch.ops.aten.group_norm.default] = _group_norm
     try:
