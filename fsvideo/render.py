@@ -262,7 +262,8 @@ class Painter:
             swapped = without_rims(swapped, face.crop, face.plain, face.job.identity.glasses)
             if look.color == "match":
                 swapped, cast = match_color(swapped, *where, past.cast)
-                swapped = match_tint(match_light(swapped, face.crop, face.plain), face.crop, face.plain)
+                swapped = match_light(swapped, face.crop, face.plain, face.job.identity.glasses)
+                swapped = match_tint(swapped, face.crop, face.plain)
                 swapped = match_irises(swapped, face.crop)
                 past = replace(past, cast=cast)
             if look.sharpness == "match":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 import cv2
 import numpy as np
 import pytest
@@ -147,6 +149,20 @@ def test_the_shade_of_glasses_beside_an_eye_goes(angle: float) -> None:
         assert np.abs(mended - face())[middle].mean() < 0.1 * np.abs(shaded - face())[middle].mean()
 
 
+@pytest.mark.parametrize(("x", "y"), [(70, 112), (186, 112), (66, 140), (190, 140)])
+def test_faint_shades_beside_the_eyes_go_where_glasses_are_worn_and_lights_stay(x: int, y: int) -> None:
+    plain = plain_parts(*head(), SIDE)
+    middle = np.s_[y - 3 : y + 4, x - 3 : x + 4]
+    shaded, lit = (np.asarray(face() * (1 + change * spot(x, y)), np.float32) for change in (-0.25, 0.25))
+    left = [np.abs(match_light(shaded, face(), plain, worn) - face())[middle].mean() for worn in (0, 0.5, 1)]
+    before = np.abs(shaded - face())[middle].mean()
+    assert left[0] > 0.8 * before and 0.4 * before < left[1] < 0.8 * before and left[2] < 0.5 * before
+    assert np.array_equal(match_light(lit, face(), plain, 1)[middle], match_light(lit, face(), plain)[middle])
+    brow, nose = np.s_[88:96, 94:102], np.s_[140:160, 118:138]
+    for part in (brow, nose):
+        np.testing.assert_allclose(match_light(shaded, face(), plain, 1)[part], face()[part], rtol=0.02)
+
+
 @pytest.mark.parametrize(("x", "y"), [(98, 92), (128, 150), (128, 195), (78, 188)])
 def test_brows_noses_and_beards_stay(x: int, y: int) -> None:
     own = face() * (1 - 0.4 * spot(x, y))
@@ -160,7 +176,7 @@ def test_how_light_skin_is_stays_and_so_does_everything_that_is_not_plain() -> N
     inside = within(plain.around == 0)
     fair = face() * 1.2
     np.testing.assert_allclose(match_light(fair, face(), plain)[inside], fair[inside], rtol=0.01)
-    nowhere = Plain(*[np.zeros_like(plain.bare)] * 8)
+    nowhere = Plain(*[np.zeros_like(plain.bare)] * len(fields(Plain)))
     assert np.array_equal(match_light(face(), face() * 0.5, nowhere), face())
     assert np.array_equal(match_light(face(), face(), plain), face())
     away = full(cv2.max(plain.forehead + plain.around, plain.temples)) == 0

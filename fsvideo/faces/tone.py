@@ -23,6 +23,7 @@ TO_YCC = np.array([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.
 FROM_CC = np.array([[0, 1.402], [-0.344136, -0.714136], [1.772, 0]], np.float32)  # Cb, Cr -> RGB, luma unchanged
 LUMA = TO_YCC[:1]
 STRONGEST = np.float32(0.35)  # logarithm of brightness: a shade or a light that is no stain
+FAINT = np.float32(0.05)  # the same of a shade beside the eyes where the source wears glasses
 RICH = np.float32(0.5)  # skin's colour goes with this power of its brightness
 LIGHTEST = np.float32(1.6)  # times as bright as the target's: up to there skin gains colour
 SKIN_AROUND = 1 / 8  # of the crop's side: from how far around brows and beards the skin's hue below them is guessed
@@ -36,6 +37,7 @@ _AWAY = (0.03, 0.10)  # away from a brow
 _BARE = (0.01, 0.04)  # away from lips, eyes and brows
 _BESIDE = (-0.10, 0.04)  # beside the outer corner of an eye
 _CHEEK = (-0.3, -0.2)  # above the line through the eyes: down to there a temple reaches
+_JAW = (-0.45, -0.33)  # the same: down to there the side of a face
 _BROW = (0.03, 0.08)  # away from a brow: up to where its hair may lie, and from where on it does not
 _OUTSIDE = (0.0, 0.05)  # outside the face's outline
 _LIDS = (0.08, 0.14)  # away from an eye: up to where lids reach, and from where on none is
@@ -84,6 +86,7 @@ class Plain:
     bare: Array  # that, and skin without lips, eyes and brows: hue says nothing there
     forehead: Array  # skin that has no shape, as cheekbones have, and no beard: nor does light
     temples: Array  # skin beside the eyes: where hair ends and glasses have their arms
+    sides: Array  # the same and the cheeks below, where shades of glasses end
     brows: Array  # the target's: where its hue is not that of skin
     upper: Array  # skin, lids and eyes down to where a beard may grow, without the forehead
     beard: Array  # skin below that: where the target's hue may not be that of skin, either
@@ -163,7 +166,8 @@ def plain_parts(outline: Array, features: Array, size: int) -> Plain:
     along = x * across[0] + y * across[1]
     corners = np.concatenate(parts["eyes"]) @ across
     beside = np.maximum(corners.min() - along, along - corners.max()) / wide
-    temples = ramp(beside, *_BESIDE) * ramp(above, *_CHEEK) * bare * (1 - around)
+    flank = ramp(beside, *_BESIDE) * bare * (1 - around)
+    temples, sides = (flank * ramp(above, *down) for down in (_CHEEK, _JAW))
     brows = (1 - ramp(away["brows"], *_BROW)) * (1 - around)
     near = 1 - ramp(away["eyes"], *_LIDS)
     eyes = near * ramp(away["brows"], *_BARE)
@@ -171,11 +175,13 @@ def plain_parts(outline: Array, features: Array, size: int) -> Plain:
     shaven = ramp(above, *_BEARD)
     upper = cv2.max(bare, eyes) * shaven * (1 - around) * (1 - forehead)
     beard = bare * (1 - shaven) * (1 - around)
-    parts_of = (np.asarray(one, np.float32) for one in (around, bare, forehead, temples, brows, upper, beard, lids))
+    parts_of = (
+        np.asarray(one, np.float32) for one in (around, bare, forehead, temples, sides, brows, upper, beard, lids)
+    )
     return Plain(*parts_of)
 
 
-def match_light(swapped: Array, target: Array, plain: Plain) -> Array:
+def match_light(swapped: Array, target: Array, plain: Plain, worn: float = 0.0) -> Array:
     """Lay the target's light and shade over the forehead; how light that is as a whole stays.
 
     Crops (S, S, 3) on the 0..255 scale. A recogniser is also pleased by shades on a forehead, and people see stains.
@@ -195,6 +201,7 @@ def match_light(swapped: Array, target: Array, plain: Plain) -> Array:
     off = ratio - level
     stained = off - off.clip(-STRONGEST, STRONGEST)
     mended = off * plain.forehead + ratio * plain.around + stained * plain.upper
+    mended += (off.clip(FAINT, STRONGEST) - FAINT) * plain.sides * (1 - plain.forehead) * np.float32(worn)
     factor = cv2.exp(mended.clip(-MOST, MOST))
     lit = cv2.multiply(swapped, _grey(_enlarged(factor, swapped)))
     fine, fine_t = (cv2.log(luma + LEAST) for luma in lumas)
