@@ -1,4 +1,4 @@
-"""Irises may be blue, grey or brown, and as green as the target is; a green stain goes."""
+"""Eyes may be blue, grey or brown, and as green or red as the target is; a green stain goes, and red eyes do."""
 
 from __future__ import annotations
 
@@ -53,3 +53,21 @@ def test_in_green_light_eyes_may_be_green() -> None:
     light = (70, 150, 80)
     made = face((50, 105, 60), light)
     assert match_irises(made, face((55, 105, 60), light)) is made
+
+
+def test_red_eyes_become_dark_ones_that_are_as_light() -> None:
+    skin, dark = (150, 110, 100), (40, 28, 26)
+    made = face((95, 35, 40), skin)
+    before, after = hue(made), hue(match_irises(made, face(dark, skin)))
+    assert (before[:, 2] > 25).all()
+    np.testing.assert_allclose(after[:, 0], before[:, 0], atol=0.01)
+    assert ((after[:, 2] > 2) & (after[:, 2] < 12)).all()
+
+
+@pytest.mark.parametrize("iris", [(60, 25, 24), (110, 60, 62), (45, 40, 60)])
+def test_what_is_red_in_the_target_itself_stays(iris: tuple[int, int, int]) -> None:
+    """Make-up, and the corners of eyes: as they were, and in the shade."""
+    own = face(iris)
+    assert match_irises(own, own) is own
+    shade = own * 0.7
+    assert match_irises(shade, own) is shade

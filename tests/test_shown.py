@@ -16,7 +16,7 @@ from fsvideo.faces.mask import outline
 from fsvideo.faces.tone import Plain, match_light, match_tint, plain_parts
 from fsvideo.models.landmarks import POINTS
 from fsvideo.options import Look
-from fsvideo.train.shown import Maps, laid, lit, tinted, ungreened
+from fsvideo.train.shown import Maps, laid, lit, natural_eyes, tinted
 from fsvideo.types import Array
 
 
@@ -59,7 +59,7 @@ def maps_of(plain: Plain) -> Maps:
     return Maps(*(torch.from_numpy(getattr(plain, name))[None, None] for name in Maps._fields))
 
 
-@pytest.mark.parametrize(("swap", "training"), [(match_tint, tinted), (match_irises, ungreened)])
+@pytest.mark.parametrize(("swap", "training"), [(match_tint, tinted), (match_irises, natural_eyes)])
 @pytest.mark.parametrize("side", [64, 256])
 def test_colours_are_those_of_a_swap(
     side: int, swap: Callable[[Array, Array], Array], training: Callable[[Tensor, Tensor], Tensor]
@@ -100,11 +100,11 @@ def test_the_result_lies_in_the_mask_of_a_swap_and_the_target_around_it() -> Non
     for k in range(2):
         polygon, features = (pixels(points[k], which, side) for which in (OUTLINE, FEATURE_POINTS))
         mask, plain = outline(polygon, side, Look().feather), plain_parts(polygon, features, side)
-        coloured = ungreened(tinted(lit(made, target, maps_of(plain)), target, maps_of(plain)), target)
+        coloured = natural_eyes(tinted(lit(made, target, maps_of(plain)), target, maps_of(plain)), target)
         assert mask.max() == 1 and mask.min() == 0
         assert torch.equal(shown[k][:, mask == 0], target[k][:, mask == 0])
         torch.testing.assert_close(shown[k][:, mask == 1], coloured[k][:, mask == 1])
-    torch.testing.assert_close(shown[2], ungreened(tinted(made, target), target)[2])
+    torch.testing.assert_close(shown[2], natural_eyes(tinted(made, target), target)[2])
 
 
 def test_half_precision_around_it_changes_nothing() -> None:

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fsvideo.faces.align import FEATURE_POINTS, OUTLINE
-from fsvideo.faces.irises import AROUND, EYES, GREEN
+from fsvideo.faces.irises import AROUND, EYES, GREEN, RED
 from fsvideo.faces.mask import outline
 from fsvideo.faces.tone import (
     APART,
@@ -61,7 +61,7 @@ def laid(y: Tensor, target: Tensor, points: Tensor, seen: Tensor) -> Tensor:
     mask = torch.where(with_face, torch.from_numpy(masks).to(y.device), 1.0)
     with torch.autocast(y.device.type, enabled=False):  # half precision would count single levels
         y, target = y.float(), target.float()
-        return torch.lerp(target, ungreened(tinted(lit(y, target, maps), target, maps), target), mask)
+        return torch.lerp(target, natural_eyes(tinted(lit(y, target, maps), target, maps), target), mask)
 
 
 class Maps(NamedTuple):
@@ -136,7 +136,7 @@ def tinted(y: Tensor, target: Tensor, maps: Maps | None = None) -> Tensor:
     return y + _enlarged(rgb, y) / 127.5
 
 
-def ungreened(y: Tensor, target: Tensor) -> Tensor:
+def natural_eyes(y: Tensor, target: Tensor) -> Tensor:
     """``fsvideo.faces.irises.match_irises`` for batches (N, 3, S, S) in [-1, 1]."""
     size, weights = y.shape[-1], y.new_tensor(TO_YCC)
     rows, columns = (slice(*(round(size * one) for one in ends)) for ends in EYES)
@@ -144,17 +144,26 @@ def ungreened(y: Tensor, target: Tensor) -> Tensor:
         torch.einsum("ck,nkhw->nchw", weights, x[..., rows, columns].float() * 127.5 + 127.5) for x in (y, target)
     )
     reach = round(size * AROUND)
-    green, lawful = _green(ours), _green(theirs)
-    around = F.avg_pool2d(F.pad(lawful, (reach,) * 4, mode="reflect"), 2 * reach + 1, 1)
-    allowed = torch.maximum(lawful, around)
-    limit = GREEN[0] + GREEN[1] * ours[:, :1].clamp(min=0) + allowed
-    less = limit / torch.maximum(green, limit) - 1
-    change = torch.einsum("ck,nkhw->nchw", y.new_tensor(FROM_CC), ours[:, 1:] * less) / 127.5
+
+    def around(x: Tensor) -> Tensor:
+        return F.avg_pool2d(F.pad(x, (reach,) * 4, mode="reflect"), 2 * reach + 1, 1)
+
+    luma, luma_t = (x[:, :1].clamp(min=0) for x in (ours, theirs))
+    green, green_t, red, red_t = _green(ours), _green(theirs), _red(ours), _red(theirs)
+    most_green = GREEN[0] + GREEN[1] * luma + torch.maximum(green_t, around(green_t))
+    own = red_t * ((luma + LEAST) / (luma_t + LEAST)).clamp(0, 1)
+    most_red = RED[0] + RED[1] * luma + torch.maximum(around(red_t) / (around(luma_t) + LEAST) * luma, own)
+    share = torch.minimum(most_green / torch.maximum(green, most_green), most_red / torch.maximum(red, most_red))
+    change = torch.einsum("ck,nkhw->nchw", y.new_tensor(FROM_CC), ours[:, 1:] * (share - 1)) / 127.5
     return y + F.pad(change, (columns.start, size - columns.stop, rows.start, size - rows.stop))
 
 
 def _green(ycc: Tensor) -> Tensor:
     return (-ycc[:, 2:] - ycc[:, 1:2].clamp(min=0)).clamp(min=0)
+
+
+def _red(ycc: Tensor) -> Tensor:
+    return (ycc[:, 2:] - (-ycc[:, 1:2]).clamp(min=0)).clamp(min=0)
 
 
 def _retinted(ours: Tensor, theirs: Tensor, sigma: float, maps: Maps | None) -> Tensor:
