@@ -18,7 +18,7 @@ from fsvideo.faces.irises import match_irises
 from fsvideo.faces.mask import beside, face_mask, scaled
 from fsvideo.faces.passing import passes_before, shown_beside
 from fsvideo.faces.rims import match_rims, without_rims
-from fsvideo.faces.sharpness import Detail, match_sharpness
+from fsvideo.faces.sharpness import Detail, match_sharpness, without_streaks
 from fsvideo.faces.tone import Cast, Plain, match_color, match_light, match_tint, plain_parts
 from fsvideo.media.color import add_rgb, region_rgb
 from fsvideo.meter import OFF, Meter
@@ -267,6 +267,7 @@ class Painter:
                 swapped = match_irises(swapped, face.crop)
                 past = replace(past, cast=cast)
             if look.sharpness == "match":
+                swapped = without_streaks(swapped, face.crop, face.plain)
                 swapped, detail = match_sharpness(swapped, *where, past.detail)
                 past = replace(past, detail=detail)
             swapped = match_rims(swapped, face.crop, face.plain)

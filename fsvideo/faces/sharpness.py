@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from fsvideo.faces.tone import LUMA
+from fsvideo.faces.tone import LEAST, LUMA, Plain
 from fsvideo.types import Array
 
 _BANDS = (0.9, 1.8, 3.6, 7.2)  # standard deviations of the blurs that part the bands, pixels of a crop of 256
@@ -16,6 +16,9 @@ _CELLS = 12  # a side of the grid on which strengths are compared: a cell holds 
 _RIM = 9  # pixels of a crop of 256, twice the strip along the mask's edge that is not measured: jaw and hair end there
 _LEAST, _MOST = 0.05, 1.15  # of a band's strength; more than that would blow up the network's own noise
 _FLOOR = 0.15  # levels: weaker bands are as good as none
+_FOREHEAD = 1 / 64  # of the crop's side, a standard deviation: what is finer than this is detail of a forehead
+_STREAK = 1.2  # times as strong as the target's detail there: more of it is a streak
+_WRINKLE = 0.003  # logarithm of brightness: weaker ones are none
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,34 @@ def match_sharpness(
         change = cv2.add(change, cv2.multiply(band, factor))
     result = cv2.add(swapped, cv2.cvtColor(change, cv2.COLOR_GRAY2RGB))
     return np.asarray(result, np.float32), Detail(np.asarray(gains, np.float32), time)
+
+
+def without_streaks(swapped: Array, target: Array, plain: Plain) -> Array:
+    """Hold the forehead's detail back to what the target's has: strands of the source's hair, and mottles.
+
+    Crops (S, S, 3) on the 0..255 scale. ``match_sharpness`` compares strengths in the mean over a place, and light that
+    falls off at the hair hides such there. Detail is brightness, of which lighter skin has more.
+    """
+    size = len(target)
+    forehead = cv2.resize(plain.forehead, (size, size), interpolation=cv2.INTER_LINEAR)
+    left, top, wide, high = cv2.boundingRect((forehead > 0).astype(np.uint8))
+    part = np.s_[top : top + high, left : left + wide]
+    weight = forehead[part]
+    inner = weight > 0.9
+    if not inner.any():
+        return swapped
+    ours, theirs = (_detail(picture[part], size) for picture in (swapped, target))
+    most = np.float32(_STREAK * 1.4826 * max(_WRINKLE, float(np.median(np.abs(theirs[inner])))))
+    factor = cv2.exp((most * np.tanh(ours / most) - ours) * weight)
+    made = swapped.copy()
+    made[part] = cv2.multiply(swapped[part], cv2.cvtColor(factor, cv2.COLOR_GRAY2RGB))
+    return made
+
+
+def _detail(picture: Array, size: int) -> Array:
+    """Logarithm of brightness beside its mean around each pixel of a part of a crop so large."""
+    light = cv2.log(cv2.max(cv2.transform(picture, LUMA), 0) + LEAST)
+    return np.asarray(cv2.subtract(light, cv2.GaussianBlur(light, (0, 0), size * _FOREHEAD)), np.float32)
 
 
 def _bands(image: Array) -> list[Array]:
