@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+from fsvideo.faces.sharpness import without_streaks
 from fsvideo.faces.tone import Plain, match_light, match_tint, plain_parts
 from fsvideo.types import Array
 
@@ -196,3 +197,34 @@ def test_hair_around_the_face_gets_no_haze(angle: float) -> None:
     assert np.abs(face() - hair)[deep].mean() > 50
     assert np.abs(mended - hair)[deep].mean() < 6
     assert np.abs(mended - face())[within(plain.around == 0, 16)].mean() < 1.5
+
+
+def test_strands_on_a_forehead_go_and_grain_like_the_targets_stays() -> None:
+    plain = plain_parts(*head(), SIDE)
+    dice = np.random.default_rng(0)
+    own, other = (face() * (1 + dice.normal(0, 0.01, (SIDE, SIDE, 1)).astype(np.float32)) for _ in range(2))
+    strand = np.zeros((SIDE, SIDE), np.float32)
+    for x in range(100, 160, 12):
+        cv2.line(strand, (x, 45), (x + 4, 72), 1.0, 2)
+    strand = cv2.GaussianBlur(strand, (0, 0), 1)[..., None]
+    inner = within(plain.forehead > 0.9)
+    assert inner.sum() > 2000
+    painted = other * (1 - 0.25 * strand)
+    made = without_streaks(painted, own, plain)
+    before, left = (np.abs(one - other)[inner & (strand[..., 0] > 0.4)].mean() for one in (painted, made))
+    assert left < 0.55 * before
+    grain = np.abs(without_streaks(other, own, plain) - other)[inner]
+    assert grain.mean() < 0.3 * np.abs(other - face())[inner].mean()
+    away = full(plain.forehead) == 0
+    assert np.array_equal(made[away], painted[away]) and made is not painted
+    nowhere = Plain(*[np.zeros_like(plain.bare)] * len(fields(Plain)))
+    assert without_streaks(painted, own, nowhere) is painted
+
+
+def test_a_furrowed_targets_forehead_may_have_furrows() -> None:
+    plain = plain_parts(*head(), SIDE)
+    rows = np.arange(SIDE, dtype=np.float32)[:, None, None]
+    own, other = (face() * (1 + 0.1 * np.sin(rows * 2 + shift)) for shift in (0, 1.5))
+    inner = within(plain.forehead > 0.9)
+    made = without_streaks(other, own, plain)
+    assert np.abs(made - other)[inner].mean() < 0.35 * np.abs(other - face())[inner].mean()
