@@ -74,7 +74,8 @@ def without_streaks(swapped: Array, target: Array, plain: Plain) -> Array:
         return swapped
     ours, theirs = (_detail(picture[part], size) for picture in (swapped, target))
     most = np.float32(_STREAK * 1.4826 * max(_WRINKLE, float(np.median(np.abs(theirs[inner])))))
-    factor = cv2.exp((most * np.tanh(ours / most) - ours) * weight)
+    held = ours / cv2.sqrt(cv2.sqrt(1 + (ours / most) ** 4))  # hardly less where it is weak, never more than that
+    factor = cv2.exp((held - ours) * weight)
     made = swapped.copy()
     made[part] = cv2.multiply(swapped[part], cv2.cvtColor(factor, cv2.COLOR_GRAY2RGB))
     return made
