@@ -86,7 +86,7 @@ def test_group_norm_for_single_precision_is_the_same(name: str) -> None:
         return (torch.randn(count, 12, 9, 14, generator=dice) * sizes + 50,)
 
     network = graph.Network(Tuple(net), ("h",), ("out",), probe, "", {})
-    contents = [graph.make(network, single) for single in (True, False)]
+    contents = [graph.make(network, form) for form in (graph.Form(single=True), graph.Form())]
     engines = [start(name, content, Cores(1), exact=True) for content in contents]
     (h,) = probe(4)
     with torch.no_grad():
@@ -131,9 +131,17 @@ def test_faces_computed_side_by_side_come_out_in_order(name: str, at_once: int) 
 
 @needs_runtimes
 @pytest.mark.slow
-@pytest.mark.parametrize("single", [True, False])
-@pytest.mark.parametrize("name", RUNTIMES)
-def test_hear_net_and_its_share_are_the_same(name: str, single: bool) -> None:
+@pytest.mark.parametrize(
+    ("name", "form"),
+    [
+        ("onnx", graph.Form()),
+        ("onnx", graph.Form(single=True)),
+        ("openvino", graph.Form()),
+        ("openvino", graph.Form(one=True)),
+        ("openvino", graph.Form(single=True, one=True)),
+    ],
+)
+def test_hear_net_and_its_share_are_the_same(name: str, form: graph.Form) -> None:
     torch.manual_seed(1)
     refiner = hear.HEARNet(hear.PRESETS["tiny"]).eval().requires_grad_(False)
     torch.nn.init.normal_(refiner.last.weight, std=0.05)
@@ -143,7 +151,7 @@ def test_hear_net_and_its_share_are_the_same(name: str, single: bool) -> None:
     crops, identities = faces(3, 64)
     wanted = whole.swap(crops, identities)
     assert apart(wanted, plain.swap(crops, identities)) > 1
-    content = ready.exported(whole.network, name, print, single)
+    content = ready.exported(whole.network, name, print, form)
     cores = Cores(torch.get_num_threads())
     whole.engine = start(name, content, cores, exact=True)
     assert apart(whole.swap(crops, identities), wanted) < 0.01
@@ -295,9 +303,9 @@ def test_what_openvino_compiles_is_kept_and_where_it_does_not_load_made_again(
 ) -> None:
     exports: list[str] = []
 
-    def export(network: graph.Network, backend: str, note: Callable[[str], None], single: bool) -> bytes:
+    def export(network: graph.Network, backend: str, note: Callable[[str], None], form: graph.Form) -> bytes:
         exports.append(backend)
-        return graph.make(network, single)
+        return graph.make(network, form)
 
     monkeypatch.setattr(ready, "exported", export)
     swapper, notes = tiny(), list[str]()

@@ -43,6 +43,16 @@ class Network:
     meta: Mapping[str, str]
 
 
+@dataclass(frozen=True)
+class Form:
+    """How a graph is spelled. ``single``: so that runtimes are fast at it, but lose too much in half precision.
+    ``one``: for one input at a time, which is exported in half the time. The default is for any program.
+    """
+
+    single: bool = False
+    one: bool = False
+
+
 def fingerprint(net: nn.Module, about: str) -> str:
     """Hex digits that change with anything a graph depends on: parameters, sizes (``about``), code, exporter."""
     total = hashlib.sha256(json.dumps([about, _OPSET, *(version(name) for name in _EXPORTERS)]).encode())
@@ -55,27 +65,25 @@ def fingerprint(net: nn.Module, about: str) -> str:
     return total.hexdigest()
 
 
-def make(network: Network, single: bool = False) -> bytes:
-    """An ONNX file of it. Raises FsvideoError where the exporter cannot do it.
-
-    ``single``: in forms that runtimes are faster at, but that lose too much in half precision.
-    """
+def make(network: Network, form: Form) -> bytes:
+    """An ONNX file of it. Raises FsvideoError where the exporter cannot do it."""
     spelled: dict[Any, Any] = {torch.ops.aten.lerp.Tensor: _lerp}
-    if single:
+    if form.single:
         spelled[torch.ops.aten.group_norm.default] = _group_norm
+    count = torch.export.Dim("n", min=1, max=4096)
     try:
         with insisted(), _quiet(), torch.no_grad():
             program = torch.onnx.export(
                 network.net,
-                network.probe(2),
+                network.probe(1 if form.one else 2),
                 input_names=list(network.inputs),
                 output_names=list(network.outputs),
-                dynamic_shapes={name: {0: torch.export.Dim("n", min=1, max=4096)} for name in network.inputs},
+                dynamic_shapes=None if form.one else {name: {0: count} for name in network.inputs},
                 opset_version=_OPSET,
                 custom_translation_table=spelled,
                 dynamo=True,
                 verbose=False,
-                optimize=False,  # runtimes do that themselves, and sooner
+                optimize=form == Form(),  # runtimes do that themselves, and sooner
             )
             assert program is not None  # it is where no file is named
             for node in program.model.graph:

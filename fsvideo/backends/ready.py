@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 
 import torch
 
 from fsvideo.backends import cache, graph
-from fsvideo.backends.graph import Network
+from fsvideo.backends.graph import Form, Network
 from fsvideo.backends.runtimes import (
     RUNTIMES,
     Cores,
@@ -26,6 +27,7 @@ from fsvideo.backends.runtimes import (
 from fsvideo.types import FsvideoError
 
 BACKENDS = ("torch", *RUNTIMES)
+ANY = Form()
 
 
 def pick(wanted: str, device: str) -> str:
@@ -48,11 +50,10 @@ def missing(backend: str) -> list[str]:
     return [package for package in needed if not installed(package)]
 
 
-def exported(network: Network, backend: str, note: Callable[[str], None], single: bool = False) -> bytes:
+def exported(network: Network, backend: str, note: Callable[[str], None], form: Form = ANY) -> bytes:
     """``network`` as an ONNX file for RUNTIMES[backend], from the cache; at first it is made, and compared there.
 
-    ``single``: to be computed in single precision only. Raises FsvideoError where something is not installed, or the
-    runtime does not make what PyTorch makes.
+    Raises FsvideoError where something is not installed, or the runtime does not make what PyTorch makes.
     """
     if lacking := missing(backend):
         raise needs(lacking, f"the backend {backend}")
@@ -60,12 +61,12 @@ def exported(network: Network, backend: str, note: Callable[[str], None], single
 
     def fresh() -> bytes:
         note(f"exporting the network for {RUNTIMES[backend].package}, this once")
-        content = graph.make(network, single)
+        content = graph.make(network, form)
         engine = start(backend, content, Cores(torch.get_num_threads()), exact=True)
         graph.difference(network, engine)
         return content
 
-    about = json.dumps([network.about, dict(network.meta), runtime, single])
+    about = json.dumps([network.about, dict(network.meta), runtime, asdict(form)])
     return cache.kept(graph.fingerprint(network.net, about), fresh, note)
 
 
@@ -79,17 +80,17 @@ def ready(
     """
     cores = cores or Cores(torch.get_num_threads())
     machine = compiling(backend)
-    single = precision(backend, exact) == "float32"
+    form = Form(precision(backend, exact) == "float32", RUNTIMES[backend].one_by_one)
     if not machine:
-        return start(backend, exported(network, backend, note, single), cores, exact)
+        return start(backend, exported(network, backend, note, form), cores, exact)
     on = [describe(backend, exact), machine, cores.threads, cores.streams]
     about = json.dumps([network.about, dict(network.meta), *on])
     key = graph.fingerprint(network.net, about)
-    made = cache.kept(key, lambda: compiled(backend, exported(network, backend, note, single), cores, exact), note)
+    made = cache.kept(key, lambda: compiled(backend, exported(network, backend, note, form), cores, exact), note)
     try:
         return restart(backend, made, cores, exact)
     except FsvideoError:  # another build of the runtime, or another processor behind the same name
-        return start(backend, exported(network, backend, note, single), cores, exact)
+        return start(backend, exported(network, backend, note, form), cores, exact)
 
 
 def of_shape(graph: bytes, backend: str, shape: Sequence[int], note: Callable[[str], None]) -> Engine:

@@ -53,13 +53,14 @@ class Engine:
 class Runtime:
     """A package, ``build(graph, cores, exact)`` for an engine, and ``precision(exact)`` it computes in here.
 
-    ``exact``: in single precision whatever the processor can do. ``compiling``: for one that starts sooner from what it
-    made of a graph before.
+    ``exact``: in single precision whatever the processor can do. ``one_by_one``: it gives a graph one input at a time.
+    ``compiling``: for one that starts sooner from what it made of a graph before.
     """
 
     package: str
     build: Callable[[bytes | Path, Cores, bool], Runner]
     precision: Callable[[bool], str]
+    one_by_one: bool = False
     compiling: Compiling | None = None
 
 
@@ -179,6 +180,7 @@ RUNTIMES: dict[str, Runtime] = {
         "openvino",
         _openvino,
         _half_where_it_is_fast,
+        True,
         Compiling(
             lambda *graph: _openvino_compiled(*graph).export_model().getvalue(),
             _openvino_load,
