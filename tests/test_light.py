@@ -215,6 +215,7 @@ def test_strands_on_a_forehead_go_and_grain_like_the_targets_stays() -> None:
     assert left < 0.55 * before
     grain = np.abs(without_streaks(other, own, plain) - other)[inner]
     assert grain.mean() < 0.25 * np.abs(other - face())[inner].mean()
+    assert np.array_equal(without_streaks(own, own, plain), own)
     away = within(plain.forehead == 0)
     assert np.array_equal(made[away], painted[away]) and made is not painted
     nowhere = Plain(*[np.zeros_like(plain.bare)] * len(fields(Plain)))

@@ -59,7 +59,7 @@ def match_sharpness(
 
 
 def without_streaks(swapped: Array, target: Array, plain: Plain) -> Array:
-    """Hold the forehead's detail back to what the target's has: strands of the source's hair, and mottles.
+    """Hold the forehead's detail back to what the target's has: strands of the source's hair go, and mottles.
 
     Crops (S, S, 3) on the 0..255 scale. ``match_sharpness`` compares strengths in the mean over a place, and light that
     falls off at the hair hides such there. Detail is brightness, of which lighter skin has more.
@@ -73,8 +73,9 @@ def without_streaks(swapped: Array, target: Array, plain: Plain) -> Array:
     if not inner.any():
         return swapped
     ours, theirs = (_detail(picture[part], size) for picture in (swapped, target))
-    most = np.float32(_STREAK * 1.4826 * max(_WRINKLE, float(np.median(np.abs(theirs[inner])))))
-    held = ours / cv2.sqrt(cv2.sqrt(1 + (ours / most) ** 4))  # hardly less where it is weak, never more than that
+    typical = np.float32(1.4826 * max(_WRINKLE, float(np.median(np.abs(theirs[inner])))))
+    most = np.maximum(np.abs(theirs), _STREAK * typical)
+    held = np.clip(ours, -most, most)
     factor = cv2.exp((held - ours) * weight)
     made = swapped.copy()
     made[part] = cv2.multiply(swapped[part], cv2.cvtColor(factor, cv2.COLOR_GRAY2RGB))
