@@ -37,6 +37,8 @@ def errors(quiet: bool = False) -> Iterator[Terminal]:
         terminal.error(FsvideoError(f"{error.filename}: {error.strerror}", "check the name, and who may read it"))
         sys.exit(1)
     except KeyboardInterrupt as interruption:
+        # Raised in code made from text, as of dataclasses, it ends `python -m` by the signal; more such code forgets it
+        exec("")
         left = getattr(interruption, "__notes__", ["nothing was left behind"])
         terminal.print(f"[yellow]interrupted[/] {left[-1]}")
         sys.exit(143 if isinstance(interruption, _Terminated) else 130)
