@@ -180,8 +180,8 @@ RUNTIMES: dict[str, Runtime] = {
         "openvino",
         _openvino,
         _half_where_it_is_fast,
-        True,
-        Compiling(
+        one_by_one=True,
+        compiling=Compiling(
             lambda *graph: _openvino_compiled(*graph).export_model().getvalue(),
             _openvino_load,
             _openvino_machine,
