@@ -14,6 +14,7 @@ import numpy as np
 from fsvideo.faces.align import compose, crop_matrix, transform, warp
 from fsvideo.faces.blend import delta, masked, region_of, shifted
 from fsvideo.faces.calm import Shown, calm
+from fsvideo.faces.hues import match_hues
 from fsvideo.faces.irises import match_irises
 from fsvideo.faces.mask import beside, face_mask, scaled
 from fsvideo.faces.passing import passes_before, shown_beside
@@ -265,6 +266,7 @@ class Painter:
                 swapped = match_light(swapped, face.crop, face.plain, face.job.identity.glasses)
                 swapped = match_tint(swapped, face.crop, face.plain)
                 swapped = match_irises(swapped, face.crop)
+                swapped = match_hues(swapped, face.crop)
                 past = replace(past, cast=cast)
             if look.sharpness == "match":
                 swapped = without_streaks(swapped, face.crop, face.plain)

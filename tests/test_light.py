@@ -164,6 +164,21 @@ def test_faint_shades_beside_the_eyes_go_where_glasses_are_worn_and_lights_stay(
         np.testing.assert_allclose(match_light(shaded, face(), plain, 1)[part], face()[part], rtol=0.02)
 
 
+@pytest.mark.parametrize(("x", "y"), [(76, 182), (180, 182), (68, 168)])
+def test_a_rim_of_light_along_the_jaw_goes_and_a_shade_stays(x: int, y: int) -> None:
+    plain = plain_parts(*head(), SIDE)
+    middle = np.s_[y - 2 : y + 3, x - 2 : x + 3]
+    for change in (0.08, 0.4, -0.3):
+        painted = np.asarray(face() * (1 + change * spot(x, y)), np.float32)
+        was, left = (
+            float(np.log(one / face())[middle].mean()) for one in (painted, match_light(painted, face(), plain))
+        )
+        if change > 0.1:
+            assert was > 0.25 and 0.08 < left < 0.65 * was
+        else:
+            assert left == pytest.approx(was, abs=0.02)
+
+
 @pytest.mark.parametrize(("x", "y"), [(98, 92), (128, 150), (128, 195), (78, 188)])
 def test_brows_noses_and_beards_stay(x: int, y: int) -> None:
     own = face() * (1 - 0.4 * spot(x, y))

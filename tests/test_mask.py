@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fsvideo.faces.blend import delta, masked, region_of, shifted
-from fsvideo.faces.mask import MASKS, face_mask
+from fsvideo.faces.mask import MASKS, closed, face_mask
 from fsvideo.options import Look
 
 SIZE, FEATHER = 128, 0.2
@@ -75,3 +75,45 @@ def test_what_lies_outside_the_masked_part_would_not_change(scale: float, turn: 
     assert np.abs(whole[inner.slices] - alone).max() < 2.5  # grain is estimated from other pixels, all of them noise
     whole[inner.slices] = 0
     assert np.abs(whole).max() < 1e-3
+
+
+EYES = ((46.0, 56.0), (82.0, 56.0))
+
+
+def features(*heights: float) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    """(56, 2) with two eyes 16 pixels wide and as high, a mouth and brows."""
+    turn = np.linspace(np.pi, -np.pi, 8, endpoint=False)
+    eyes = [
+        np.stack([x + 8 * np.cos(turn), y + high / 2 * np.sin(turn)], 1)
+        for (x, y), high in zip(EYES, heights, strict=True)
+    ]
+    round_ = np.stack([np.cos(TURN[:20]), np.sin(TURN[:20])], 1)
+    mouth, brows = 64 + round_ * 2, [np.array([x, 44]) + round_[:10] for x, _ in EYES]
+    return np.concatenate([mouth, *eyes, *brows]).astype(np.float32)
+
+
+@pytest.mark.parametrize("angle", [0.0, 40.0, 200.0])
+def test_an_eye_is_as_closed_as_its_lids_are(angle: float) -> None:
+    turn = cv2.getRotationMatrix2D((64.0, 64.0), angle, 2.5)
+    shut = [
+        float(closed((features(high, high)[20:28] @ turn[:, :2].T + turn[:, 2]).astype(np.float32)))
+        for high in (0.0, 0.5, 1.5, 2.0, 4.0, 7.0)
+    ]
+    assert shut[:2] == [1, 1] and shut[-2:] == [0, 0]
+    assert 1 > shut[2] > shut[3] > 0
+    assert closed(np.zeros((8, 2), np.float32)) == 0  # not known
+
+
+def test_closed_eyes_are_the_targets_and_open_ones_the_sources() -> None:
+    face = oval(64, 66, 36, 46)
+    open_, blink, wink = (face_mask(face, features(*each), SIZE, Look()) for each in ((6, 6), (0.3, 0.3), (0.3, 6)))
+    assert open_[34:98, 46:82].min() == 1
+    for x, y in EYES:
+        assert blink[int(y) - 2 : int(y) + 3, int(x) - 7 : int(x) + 8].max() < 0.02
+    assert blink[90, 64] == 1 and blink[36, 64] == 1
+    assert np.abs(np.diff(blink[56, 34:94])).max() < 0.25  # without a step
+    assert np.array_equal(wink[:, :64], blink[:, :64]) and np.array_equal(wink[:, 64:], open_[:, 64:])
+    half = face_mask(face, features(1.8, 1.8), SIZE, Look())
+    assert 0.2 < half[56, 46] < 0.8
+    kept = face_mask(face, features(0.3, 0.3), SIZE, Look(keep=("eyes",)))
+    assert kept[56, 46] == 0

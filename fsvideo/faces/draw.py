@@ -1,4 +1,4 @@
-"""Occluders drawn by code: hair, heads, fingers, bars, microphones, phones, discs, cloth, glasses.
+"""Occluders drawn by code: hair, heads, fingers, bars, microphones, phones, discs, cloth, glasses, masks.
 
 Each kind takes a canvas, a random generator and the face, and gives a picture (S, S, 3) on the 0..255 scale and its
 alpha (S, S) in 0..1. Positions and widths below are in parts of the crop's side.
@@ -249,6 +249,42 @@ def glasses(canvas: Canvas, rng: np.random.Generator, face: Image) -> tuple[Arra
     return dark + cover[..., None] * (rim - dark), np.maximum(cover, glass)
 
 
+def mask(canvas: Canvas, rng: np.random.Generator, face: Image) -> tuple[Array, Array]:
+    """A mask over nose and mouth, plain, printed or of two halves, with folds, a seam and straps."""
+    cover, lines, half = canvas.blank(), canvas.blank(), canvas.blank()
+    tilt = rng.normal(0, 0.03)
+    side, bottom = rng.uniform(0.22, 0.34), rng.uniform(0.9, 1.1)
+    top = rng.uniform(0.42, 0.56) if rng.random() < 0.85 else rng.uniform(0.62, 0.72)  # or below the nose
+    corner, jaw = top + rng.uniform(0, 0.12), rng.uniform(0.76, 0.9)
+    middle = 0.5 + rng.normal(0, 0.02)  # where the nose is; to a side where a face looks aside
+    right = [(middle, top), (middle + 0.1, top + 0.03), (0.5 + side, corner), (0.5 + side * 0.95, jaw)]
+    left = [(0.5 - side * 0.95, jaw), (0.5 - side, corner - tilt), (middle - 0.1, top + 0.03)]
+    canvas.fill(cover, _rounded([*right, (0.5 + 0.4 * side, bottom), (0.5 - 0.4 * side, bottom), *left]))
+    for x, y in ((0.5 + side, corner), (0.5 - side, corner - tilt)):
+        ear = (x + np.sign(x - 0.5) * rng.uniform(0.1, 0.2), y - rng.uniform(-0.02, 0.14))
+        canvas.stroke(lines, [(x - np.sign(x - 0.5) * 0.03, y + 0.02), ear], rng.uniform(0.006, 0.014))
+    # Cloth is lightest along the nose and falls away to the sides; folds lie across, a seam goes down.
+    ramp = (np.arange(canvas.size, dtype=np.float32) + 0.5) / canvas.size
+    shade = 1 - np.float32(rng.uniform(0.2, 1.2)) * (ramp[None] - np.float32(middle)) ** 2 / np.float32(side)
+    shade = shade * (1 - np.float32(rng.uniform(0, 0.4)) * np.clip(ramp[:, None] - np.float32(top), 0, 1))
+    folds = canvas.blank()
+    for y in np.linspace(corner, jaw, 4)[: rng.integers(0, 5)]:
+        canvas.stroke(folds, [(0.5 - side, y), (middle, y + rng.normal(0.02, 0.02)), (0.5 + side, y)], 0.012)
+    if rng.random() < 0.5:
+        canvas.stroke(folds, [(middle, top), (middle, bottom)], rng.uniform(0.006, 0.015))
+    soft = _unit(cv2.GaussianBlur(folds, (0, 0), 0.006 * canvas.size))
+    shade = shade * (1 - np.float32(rng.uniform(0.05, 0.3)) * soft)
+    pale = rng.uniform(170, 250) + rng.normal(0, 12, 3)
+    colors = (pale, rng.uniform(10, 60) + rng.normal(0, 6, 3), rng.uniform(10, 245, 3), _skin(rng, face))
+    rgb = canvas.surface(rng, colors[rng.choice(4, p=(0.4, 0.2, 0.3, 0.1))], rng.uniform(0.01, 0.12), shade)
+    if rng.random() < 0.3:  # of two halves
+        x = middle + rng.normal(0, 0.1)
+        canvas.fill(half, [(x, 0), (1.2, 0), (1.2, 1.2), (x + rng.normal(0, 0.1), 1.2)])
+        other = canvas.surface(rng, colors[rng.integers(4)], rng.uniform(0.01, 0.12), shade)
+        rgb = rgb + _unit(half)[..., None] * (other - rgb)
+    return rgb, np.maximum(_unit(cover), _unit(lines))
+
+
 KINDS: dict[str, Kind] = {
     "hair": hair,
     "head": head,
@@ -259,7 +295,17 @@ KINDS: dict[str, Kind] = {
     "disc": disc,
     "cloth": cloth,
     "glasses": glasses,
+    "mask": mask,
 }
+
+
+def _rounded(corners: npt.ArrayLike) -> Array:
+    """The closed outline of these corners (N, 2), cut twice (Chaikin): (4 N, 2)."""
+    shape = np.asarray(corners, np.float64)
+    for _ in range(2):
+        following = np.roll(shape, -1, 0)
+        shape = np.stack([0.75 * shape + 0.25 * following, 0.25 * shape + 0.75 * following], 1).reshape(-1, 2)
+    return shape
 
 
 def _unit(mask: npt.ArrayLike, full: float = 255) -> Array:

@@ -24,6 +24,7 @@ FROM_CC = np.array([[0, 1.402], [-0.344136, -0.714136], [1.772, 0]], np.float32)
 LUMA = TO_YCC[:1]
 STRONGEST = np.float32(0.35)  # logarithm of brightness: a shade or a light that is no stain
 FAINT = np.float32(0.05)  # the same of a shade beside the eyes where the source wears glasses
+GLARE = np.float32(0.12)  # the same of a light along the jaw: more is a rim that no lamp makes
 RICH = np.float32(0.5)  # skin's colour goes with this power of its brightness
 LIGHTEST = np.float32(1.6)  # times as bright as the target's: up to there skin gains colour
 SKIN_AROUND = 1 / 8  # of the crop's side: from how far around brows and beards the skin's hue below them is guessed
@@ -38,6 +39,11 @@ _BARE = (0.01, 0.04)  # away from lips, eyes and brows
 _BESIDE = (-0.10, 0.04)  # beside the outer corner of an eye
 _CHEEK = (-0.3, -0.2)  # above the line through the eyes: down to there a temple reaches
 _JAW = (-0.45, -0.33)  # the same: down to there the side of a face
+_EDGE = (0.04, 0.14)  # inside the face's outline: where its edge ends
+_CHIN = (
+    0.15,
+    0.3,
+)  # from the line down the nose: where a chin ends, which may be lighter than a beard, and a jaw begins
 _BROW = (0.03, 0.08)  # away from a brow: up to where its hair may lie, and from where on it does not
 _OUTSIDE = (0.0, 0.05)  # outside the face's outline
 _LIDS = (0.08, 0.14)  # away from an eye: up to where lids reach, and from where on none is
@@ -90,6 +96,7 @@ class Plain:
     brows: Array  # the target's: where its hue is not that of skin
     upper: Array  # skin, lids and eyes down to where a beard may grow, without the forehead
     beard: Array  # skin below that: where the target's hue may not be that of skin, either
+    jaw: Array  # the edge of the face below the eyes, without the chin
     lids: Array  # around the eyes: nor may it be there, where lashes, make-up and shadows are
 
     @property
@@ -175,8 +182,11 @@ def plain_parts(outline: Array, features: Array, size: int) -> Plain:
     shaven = ramp(above, *_BEARD)
     upper = cv2.max(bare, eyes) * shaven * (1 - around) * (1 - forehead)
     beard = bare * (1 - shaven) * (1 - around)
+    deep = distance_from(face, small, within=True) / wide
+    aside = np.abs(along - (right + left) @ across / 2) / wide
+    jaw = (1 - ramp(deep, *_EDGE)) * (1 - around) * (1 - ramp(above, *_CHEEK)) * ramp(aside, *_CHIN)
     parts_of = (
-        np.asarray(one, np.float32) for one in (around, bare, forehead, temples, sides, brows, upper, beard, lids)
+        np.asarray(one, np.float32) for one in (around, bare, forehead, temples, sides, brows, upper, beard, jaw, lids)
     )
     return Plain(*parts_of)
 
@@ -185,7 +195,8 @@ def match_light(swapped: Array, target: Array, plain: Plain, worn: float = 0.0) 
     """Lay the target's light and shade over the forehead; how light that is as a whole stays.
 
     Crops (S, S, 3) on the 0..255 scale. A recogniser is also pleased by shades on a forehead, and people see stains.
-    Around the eyes and on cheeks shades make a face, but none as strong as stains are: those are held back.
+    Around the eyes and on cheeks shades make a face, but none as strong as stains are: those are held back. So are
+    lights along the jaw, which part it from the neck.
     Around the face all that stays of the result is its fine detail: so no haze lies on hair. Where the result is far
     off in either, or beside the eyes, as where it paints the source's hair or the shade of its glasses on a temple, the
     target is seen itself.
@@ -201,6 +212,7 @@ def match_light(swapped: Array, target: Array, plain: Plain, worn: float = 0.0) 
     off = ratio - level
     stained = off - off.clip(-STRONGEST, STRONGEST)
     mended = off * plain.forehead + ratio * plain.around + stained * plain.upper
+    mended += (off.clip(-STRONGEST, -GLARE) + GLARE) * plain.jaw
     mended += (off.clip(FAINT, STRONGEST) - FAINT) * plain.sides * (1 - plain.forehead) * np.float32(worn)
     factor = cv2.exp(mended.clip(-MOST, MOST))
     lit = cv2.multiply(swapped, _grey(_enlarged(factor, swapped)))

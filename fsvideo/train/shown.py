@@ -20,6 +20,7 @@ from fsvideo.faces.tone import (
     APART,
     BARED,
     FROM_CC,
+    GLARE,
     LEAST,
     LIGHT_SIGMA,
     LIGHTEST,
@@ -74,6 +75,7 @@ class Maps(NamedTuple):
     brows: Tensor
     upper: Tensor
     beard: Tensor
+    jaw: Tensor
     lids: Tensor
 
     @property
@@ -95,7 +97,8 @@ def lit(y: Tensor, target: Tensor, maps: Maps) -> Tensor:
     level = _level(ratio, forehead)
     off = ratio - level
     stained = off - off.clamp(-float(STRONGEST), float(STRONGEST))
-    factor = (off * forehead + ratio * around + stained * maps.upper).clamp(-MOST, MOST).exp()
+    rim = off.clamp(-float(STRONGEST), -float(GLARE)) + float(GLARE)
+    factor = (off * forehead + ratio * around + stained * maps.upper + rim * maps.jaw).clamp(-MOST, MOST).exp()
     shown = (y + 1) * _enlarged(factor, y)
     inside = level * (1 - around)
     with torch.no_grad():  # not to be learned: how to be found useless
