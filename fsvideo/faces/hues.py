@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from fsvideo.faces.tone import FROM_CC, LUMA, SHRINK, TO_YCC, ramp
+from fsvideo.faces.tone import FROM_CC, SHRINK, TO_YCC, ramp
 from fsvideo.types import Array, Image
 
 _SPECK = 5  # pixels a side of the median that a speck does not reach
