@@ -39,7 +39,7 @@ def face_mask(outline: Array, features: Array, size: int, look: Look) -> Array:
 
 
 def closed(eye: Array) -> np.float32:
-    """How far an eye's lids have come together, 0..1. ``eye`` (8, 2): its outline, a corner first, the other 4 later."""
+    """How far an eye's lids have come together, 0..1. ``eye`` (8, 2): its outline, corners 1st and 5th."""
     x, y = (eye - eye[0]).T
     area = abs(float(x @ np.roll(y, -1) - y @ np.roll(x, -1))) / 2
     wide = float(np.square(eye[len(eye) // 2] - eye[0]).sum())
