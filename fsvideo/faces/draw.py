@@ -273,16 +273,16 @@ def mask(canvas: Canvas, rng: np.random.Generator, face: Image) -> tuple[Array, 
     if rng.random() < 0.5:
         canvas.stroke(folds, [(middle, top), (middle, bottom)], rng.uniform(0.006, 0.015))
     soft = _unit(cv2.GaussianBlur(folds, (0, 0), 0.006 * canvas.size))
-    shade = shade * (1 - np.float32(rng.uniform(0.05, 0.3)) * soft)
+    lit = np.asarray(shade * (1 - np.float32(rng.uniform(0.05, 0.3)) * soft), np.float32)
     pale = rng.uniform(170, 250) + rng.normal(0, 12, 3)
     colors = (pale, rng.uniform(10, 60) + rng.normal(0, 6, 3), rng.uniform(10, 245, 3), _skin(rng, face))
-    rgb = canvas.surface(rng, colors[rng.choice(4, p=(0.4, 0.2, 0.3, 0.1))], rng.uniform(0.01, 0.12), shade)
+    rgb = canvas.surface(rng, colors[rng.choice(4, p=(0.4, 0.2, 0.3, 0.1))], rng.uniform(0.01, 0.12), lit)
     if rng.random() < 0.3:  # of two halves
         x = middle + rng.normal(0, 0.1)
         canvas.fill(half, [(x, 0), (1.2, 0), (1.2, 1.2), (x + rng.normal(0, 0.1), 1.2)])
-        other = canvas.surface(rng, colors[rng.integers(4)], rng.uniform(0.01, 0.12), shade)
-        rgb = rgb + _unit(half)[..., None] * (other - rgb)
-    return rgb, np.maximum(_unit(cover), _unit(lines))
+        other = canvas.surface(rng, colors[rng.integers(4)], rng.uniform(0.01, 0.12), lit)
+        rgb += _unit(half)[..., None] * (other - rgb)
+    return rgb, _unit(np.maximum(cover, lines))
 
 
 KINDS: dict[str, Kind] = {
