@@ -305,7 +305,7 @@ def _rounded(corners: npt.ArrayLike) -> Array:
     for _ in range(2):
         following = np.roll(shape, -1, 0)
         shape = np.stack([0.75 * shape + 0.25 * following, 0.25 * shape + 0.75 * following], 1).reshape(-1, 2)
-    return np.asarray(rgb, np.float32), _unit(np.maximum(cover, lines))
+    return np.asarray(shape, np.float32)
 
 
 def _unit(mask: npt.ArrayLike, full: float = 255) -> Array:
