@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from fsvideo.faces.align import compose, crop_matrix, transform, warp
+from fsvideo.faces.align import compose, crop_matrix, features_of, transform, warp
 from fsvideo.faces.blend import delta, masked, region_of, shifted
 from fsvideo.faces.calm import Shown, calm
 from fsvideo.faces.hues import match_hues
 from fsvideo.faces.irises import match_irises
-from fsvideo.faces.mask import beside, face_mask, scaled
+from fsvideo.faces.mask import beside, closed, face_mask, scaled
 from fsvideo.faces.passing import passes_before, shown_beside
 from fsvideo.faces.rims import match_rims, without_rims
 from fsvideo.faces.sharpness import Detail, match_sharpness, without_streaks
@@ -102,7 +102,8 @@ def _cut(frame: Frame, info: MediaInfo, job: Job, spec: CropSpec, meter: Meter) 
     outline = transform(to_crop, job.track.outline[row])
     features = transform(to_crop, job.track.features[row])
     with meter.stage("mask"):
-        mask = face_mask(outline, features, spec.size, job.look)
+        shut = [closed(eye) for eye in features_of(job.track.features[row])["eyes"]]
+        mask = face_mask(outline, features, spec.size, job.look, shut)
         for other in job.others:
             if (before := passes_before(other, job.track, frame.index)) or shown_beside(other, job.track, frame.index):
                 theirs = transform(to_crop, other.outline[frame.index - other.start])

@@ -93,27 +93,29 @@ def features(*heights: float) -> np.ndarray[tuple[int, ...], np.dtype[np.float32
 
 
 @pytest.mark.parametrize("angle", [0.0, 40.0, 200.0])
-def test_an_eye_is_as_closed_as_its_lids_are(angle: float) -> None:
-    turn = cv2.getRotationMatrix2D((64.0, 64.0), angle, 2.5)
-    shut = [
-        float(closed((features(high, high)[20:28] @ turn[:, :2].T + turn[:, 2]).astype(np.float32)))
-        for high in (0.0, 0.5, 0.8, 1.0, 2.0, 7.0)
-    ]
-    assert shut[:2] == [1, 1] and shut[-2:] == [0, 0]
-    assert 1 > shut[2] > shut[3] > 0
+def test_an_eye_is_as_closed_as_its_lids_are_where_there_are_pixels_enough(angle: float) -> None:
+    def shut(height: float, scale: float) -> float:
+        turn = cv2.getRotationMatrix2D((64.0, 64.0), angle, scale)
+        return closed((features(height, height)[20:28] @ turn[:, :2].T + turn[:, 2]).astype(np.float32))
+
+    assert shut(0, 2.5) == shut(0.5, 2.5) == 1 and shut(2, 2.5) == shut(7, 2.5) == 0
+    assert 1 > shut(0.8, 2.5) > shut(1, 2.5) > 0
+    assert shut(0, 0.9) == 0 and 0.2 < shut(0, 1.25) < 0.8
     assert closed(np.zeros((8, 2), np.float32)) == 0  # not known
 
 
 def test_closed_eyes_are_the_targets_and_open_ones_the_sources() -> None:
     face = oval(64, 66, 36, 46)
-    open_, blink, wink = (face_mask(face, features(*each), SIZE, Look()) for each in ((6, 6), (0.3, 0.3), (0.3, 6)))
+    parts = features(1, 1)
+    open_, blink, wink, half = (
+        face_mask(face, parts, SIZE, Look(), shut) for shut in ((0, 0), (1, 1), (1, 0), (0.5, 0.5))
+    )
     assert open_[34:98, 46:82].min() == 1
     for x, y in EYES:
         assert blink[int(y) - 2 : int(y) + 3, int(x) - 7 : int(x) + 8].max() < 0.02
     assert blink[90, 64] == 1 and blink[36, 64] == 1
     assert np.abs(np.diff(blink[56, 34:94])).max() < 0.25  # without a step
     assert np.array_equal(wink[:, :64], blink[:, :64]) and np.array_equal(wink[:, 64:], open_[:, 64:])
-    half = face_mask(face, features(0.9, 0.9), SIZE, Look())
-    assert 0.2 < half[56, 46] < 0.8
-    kept = face_mask(face, features(0.3, 0.3), SIZE, Look(keep=("eyes",)))
-    assert kept[56, 46] == 0
+    assert half[56, 46] == pytest.approx(0.5, abs=0.01)
+    keep = Look(keep=("eyes",))
+    assert np.array_equal(face_mask(face, parts, SIZE, keep, (1, 1)), face_mask(face, parts, SIZE, keep))

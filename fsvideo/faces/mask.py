@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import cv2
 import numpy as np
@@ -17,14 +17,15 @@ _SUBPIXEL = 4  # bits of fraction for OpenCV's polygon filler
 _ROOM = 0.02  # around a kept feature, in parts of the face's width: lashes and the lips' edges belong to it
 _LID = (0.04, 0.09)  # around a closed eye, whose lids are kept, and from there on to where nothing is
 _OPEN = (0.03, 0.055)  # area of an eye over its width squared: closed, and as open as those who squint have it
+_TELLING = (16.0, 24.0)  # pixels that an eye is wide: too few to see its lids, and enough
 _HEAD = 0.12  # around a face that passes, in parts of its width: hair and ears
 
 
-def face_mask(outline: Array, features: Array, size: int, look: Look) -> Array:
+def face_mask(outline: Array, features: Array, size: int, look: Look, shut: Sequence[float] = (0, 0)) -> Array:
     """(size, size) float32 in 0..1: how much of each pixel of the crop becomes the new face.
 
-    ``outline`` (36, 2) and ``features`` (56, 2), as a track has them, in crop pixels. Closed eyes stay the target's: a
-    network has seen few, and lids that do not quite meet are what people notice of a blink.
+    ``outline`` (36, 2) and ``features`` (56, 2), as a track has them, in crop pixels. ``shut``: how far each eye
+    is ``closed``. Closed ones stay the target's: a network has seen few, and people notice lids that do not quite meet.
     """
     mask = MASKS[look.mask](scaled(outline, look.scale), size, look.feather)
     wide = float(np.ptp(outline[:, 0]))
@@ -32,20 +33,20 @@ def face_mask(outline: Array, features: Array, size: int, look: Look) -> Array:
         for part in features_of(features)[name]:
             mask = mask * (1 - kept(part, size, _ROOM * wide, look.feather / 3 * wide))
     if "eyes" not in look.keep:
-        for eye in features_of(features)["eyes"]:
-            if (shut := closed(eye)) > 0:
-                mask = mask * (1 - shut * kept(eye, size, _LID[0] * wide, _LID[1] * wide))
+        for eye, share in zip(features_of(features)["eyes"], shut, strict=True):
+            if share > 0:
+                mask = mask * (1 - np.float32(share) * kept(eye, size, _LID[0] * wide, _LID[1] * wide))
     return mask
 
 
-def closed(eye: Array) -> np.float32:
-    """How far an eye's lids have come together, 0..1. ``eye`` (8, 2): its outline, corners 1st and 5th."""
+def closed(eye: Array) -> float:
+    """How far an eye's lids have come together, 0..1. ``eye`` (8, 2): its outline, corners 1st and 5th, in the footage's
+    pixels: where an eye has few of them landmarks do not tell, and it counts as open."""
     x, y = (eye - eye[0]).T
     area = abs(float(x @ np.roll(y, -1) - y @ np.roll(x, -1))) / 2
-    wide = float(np.square(eye[len(eye) // 2] - eye[0]).sum())
-    if wide < 1:  # not even a pixel: it is not known where the eye is, or it is seen from its side
-        return np.float32(0)
-    return np.float32(np.clip((_OPEN[1] - area / wide) / (_OPEN[1] - _OPEN[0]), 0, 1))
+    wide = float(np.linalg.norm(eye[len(eye) // 2] - eye[0]))
+    sure, lids = (wide - _TELLING[0]) / (_TELLING[1] - _TELLING[0]), area / max(wide, 1) ** 2
+    return float(np.clip(sure, 0, 1) * np.clip((_OPEN[1] - lids) / (_OPEN[1] - _OPEN[0]), 0, 1))
 
 
 def scaled(outline: Array, scale: float) -> Array:
