@@ -40,7 +40,7 @@ def face_mask(outline: Array, features: Array, size: int, look: Look, shut: Sequ
 
 
 def closed(eye: Array) -> float:
-    """How far an eye's lids have come together, 0..1. ``eye`` (8, 2): its outline, corners 1st and 5th, in the footage's
+    """How far an eye's lids have come together, 0..1. ``eye`` (8, 2): its outline, corners 1st and 5th, in the video's
     pixels: where an eye has few of them landmarks do not tell, and it counts as open."""
     x, y = (eye - eye[0]).T
     area = abs(float(x @ np.roll(y, -1) - y @ np.roll(x, -1))) / 2
