@@ -20,7 +20,7 @@ from fsvideo.faces.mask import beside, closed, face_mask, scaled
 from fsvideo.faces.passing import passes_before, shown_beside
 from fsvideo.faces.rims import match_rims, without_rims
 from fsvideo.faces.sharpness import Detail, match_sharpness, without_streaks
-from fsvideo.faces.tone import Cast, Plain, match_color, match_light, match_tint, plain_parts
+from fsvideo.faces.tone import Cast, Plain, as_left, match_color, match_light, match_tint, plain_parts
 from fsvideo.media.color import add_rgb, region_rgb
 from fsvideo.meter import OFF, Meter
 from fsvideo.options import Look, SwapOptions
@@ -260,7 +260,7 @@ class Painter:
             look, past = face.job.look, self.past.get(face.job.track.id, Past())
             where = face.crop, face.mask, seconds, self.options.smooth
             swapped, shown = calm(swapped, *where, past.shown)
-            past = replace(past, shown=shown)
+            past, made = replace(past, shown=shown), swapped
             swapped = without_rims(swapped, face.crop, face.plain, face.job.identity.glasses)
             if look.color == "match":
                 swapped, cast = match_color(swapped, *where, past.cast)
@@ -273,7 +273,7 @@ class Painter:
                 swapped = without_streaks(swapped, face.crop, face.plain)
                 swapped, detail = match_sharpness(swapped, *where, past.detail)
                 past = replace(past, detail=detail)
-            swapped = match_rims(swapped, face.crop, face.plain)
+            swapped = match_rims(as_left(swapped, made, face.crop), face.crop, face.plain)
             self.past[face.job.track.id] = past
             box = masked(face.mask, face.matrix, face.box)
             part = box.within(face.box)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fsvideo.faces.sharpness import without_streaks
-from fsvideo.faces.tone import Plain, match_light, match_tint, plain_parts
+from fsvideo.faces.tone import Plain, as_left, match_light, match_tint, plain_parts
 from fsvideo.types import Array
 
 SIDE = 256
@@ -244,3 +244,18 @@ def test_a_furrowed_targets_forehead_may_have_furrows() -> None:
     inner = within(plain.forehead > 0.9)
     made = without_streaks(other, own, plain)
     assert np.abs(made - other)[inner].mean() < 0.35 * np.abs(other - face())[inner].mean()
+
+
+def test_what_the_network_left_as_it_was_is_not_matched() -> None:
+    target = face()
+    made = np.asarray(target * 0.8, np.float32)
+    made[100:180, 90:170] = target[100:180, 90:170] + 0.5  # a hand that was given back
+    matched = np.asarray(made + 9, np.float32)
+    result = as_left(matched, made, target)
+    assert np.abs(result - target)[112:168, 102:158].max() < 0.1
+    outside = np.ones((SIDE, SIDE), bool)
+    outside[84:196, 74:186] = False
+    assert np.array_equal(result[outside], matched[outside])
+    other = np.asarray(target * 0.8, np.float32)
+    assert as_left(matched, other, target) is matched
+    assert np.array_equal(as_left(matched, target, target), target)

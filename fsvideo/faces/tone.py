@@ -25,6 +25,7 @@ LUMA = TO_YCC[:1]
 STRONGEST = np.float32(0.35)  # logarithm of brightness: a shade or a light that is no stain
 FAINT = np.float32(0.05)  # the same of a shade beside the eyes where the source wears glasses
 GLARE = np.float32(0.12)  # the same of a light along the jaw: more is a rim that no lamp makes
+LEFT = (1.5, 5.0)  # levels by which a network's picture differs: so little is the target's own, so much is another face
 RICH = np.float32(0.5)  # skin's colour goes with this power of its brightness
 LIGHTEST = np.float32(1.6)  # times as bright as the target's: up to there skin gains colour
 SKIN_AROUND = 1 / 8  # of the crop's side: from how far around brows and beards the skin's hue below them is guessed
@@ -224,6 +225,18 @@ def match_light(swapped: Array, target: Array, plain: Plain, worn: float = 0.0) 
     own = cv2.multiply(target, _grey(_enlarged(cv2.exp(-inside), swapped)))
     step = cv2.multiply(cv2.subtract(own, lit), _grey(_enlarged(useless, swapped)))
     return np.asarray(cv2.add(lit, step), np.float32)
+
+
+def as_left(matched: Array, made: Array, target: Array) -> Array:
+    """The ``matched`` result, but the target where the network ``made`` no other picture of it: hands and masks that it
+    left, or gave back, need no matching. Crops (S, S, 3) on the 0..255 scale."""
+    small = max(8, len(target) // SHRINK)
+    apart = cv2.resize(cv2.absdiff(made, target), (small, small), interpolation=cv2.INTER_AREA).max(2)
+    share = ramp(cv2.GaussianBlur(apart, (0, 0), small * LIGHT_SIGMA), *LEFT)
+    if share.min() == 1:
+        return matched
+    change = cv2.multiply(cv2.subtract(matched, target), _grey(_enlarged(share, target)))
+    return np.asarray(cv2.add(target, change), np.float32)
 
 
 def _level(ratio: Array, forehead: Array) -> np.float32:

@@ -7,7 +7,7 @@ term, ``occ``; the paper's own loss is that with ``w_occ`` = 0 and the other wei
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -34,8 +34,9 @@ from fsvideo.types import Array, Image
 class OccludedBatch:
     """``target`` (B, 3, S, S) with its occluders pasted; ``occluder`` alike and its ``alpha`` (B, 1, S, S), 0: nothing.
 
-    ``z_id`` (B, D) of the sources, ``z_target`` of the targets without occluders, as a track of frames is known;
-    ``source`` pictures, to look at; ``same`` (B,) bool.
+    ``z_id`` (B, D) of the sources, ``z_target`` of the targets without occluders, as a track of frames is known where
+    ``known`` (B,), bool, says so: a photo, or who wears a mask all the time, is not. ``source`` pictures, to look at;
+    ``same`` (B,) bool.
     """
 
     target: Tensor
@@ -44,6 +45,7 @@ class OccludedBatch:
     source: Tensor
     z_id: Tensor
     z_target: Tensor
+    known: Tensor
     same: Tensor
 
 
@@ -84,6 +86,7 @@ class OccludedPairs:
         occluder, alpha = self._occluders(rng, rgb, covered)
         poor = rng.random(s.batch) < (0.0 if self.held_out else s.footage)
         seed = rng.integers(2**62, size=s.batch)
+        known = rng.random(s.batch) < (1.0 if self.held_out else s.known)
         mine, device = self.world.rows, self.world.device
         clean = to_tensor(mine(torch.from_numpy(rgb)), device)
         occluder, alpha = mine(occluder).to(device), mine(alpha).to(device)
@@ -100,6 +103,7 @@ class OccludedPairs:
             to_tensor(mine(torch.from_numpy(self.data.rgb[source])), device),
             mine(self.z_id[source]).to(device),
             mine(self.z_id[target]).to(device),
+            mine(torch.from_numpy(known)).to(device),
             mine(torch.from_numpy(same)).to(device),
         )
 
@@ -136,7 +140,7 @@ class HEARTrainer:
         """One update; returns the named losses."""
         s = self.settings
         with autocast(self.world.device, s.precision):
-            y_hat, delta_y = swap(self.aei, batch)
+            y_hat, delta_y = swap(self.aei, self._as_known(batch))
             y = self.net(y_hat, delta_y, batch.target)
             z_y = self.encoder(jitter(tinted(y, batch.target), self.generator, self.world)).float()
         y, y_hat = y.float(), y_hat.float()
@@ -151,6 +155,15 @@ class HEARTrainer:
         self.ema.update(self.net, self.step)
         self.step += 1
         return told
+
+    @torch.no_grad()
+    def _as_known(self, batch: OccludedBatch) -> OccludedBatch:
+        """The batch with the identities of targets that are known by this picture alone, whatever lies over them."""
+        if bool(batch.known.all()):
+            return batch
+        z_target = batch.z_target.clone()
+        z_target[~batch.known] = self.encoder(batch.target[~batch.known]).to(z_target.dtype)
+        return replace(batch, z_target=z_target)
 
     def state(self) -> dict[str, object]:
         return {

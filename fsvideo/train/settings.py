@@ -89,6 +89,7 @@ class HEARSettings:
     same: float = 0.2  # share of pairs whose source is the target
     occluded: float = 0.6  # share of targets that something is pasted on
     footage: float = 0.35  # as AEISettings has it; occluders lie in the same footage
+    known: float = 0.6  # share of targets whose identity is known from pictures without the occluder
     hard: float = 0.4  # share of targets among those of the largest heuristic error
     hardest: float = 0.1  # which part of the ranked crops these are
     ranked: int = 10_000  # crops whose heuristic error is measured before the first step
