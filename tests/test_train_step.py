@@ -20,7 +20,7 @@ from fsvideo.networks import load_blendshapes, load_encoder, load_mesh
 from fsvideo.train import losses
 from fsvideo.train.aei import AEITrainer
 from fsvideo.train.export import export_judges
-from fsvideo.train.hear import heuristic_errors, swap
+from fsvideo.train.hear import as_known, heuristic_errors, swap
 from fsvideo.train.pairs import Pairs
 from fsvideo.train.run import to_tensor
 from fsvideo.train.settings import LOSSES
@@ -204,3 +204,23 @@ def test_heuristic_error_is_that_of_the_faces_middle(encoder: IdentityEncoder) -
     pairs.data.rgb[:, :8] = 255  # hair and background: the error there does not count
     pairs.data.rgb[:, :, :8] = 255
     np.testing.assert_allclose(heuristic_errors(grey, pairs, rows), expected, atol=1e-5)
+
+
+def test_targets_known_by_one_picture_have_its_identity_whatever_lies_over_them(encoder: IdentityEncoder) -> None:
+    trainer, pairs = hear_run(encoder, replace(HEAR, batch=12, occluded=1.0, known=0.5))
+    batch = pairs.draw(3)
+    assert 0 < int(batch.known.sum()) < len(batch.known)
+    seen = as_known(batch, trainer.encoder)
+    assert torch.equal(seen.z_target[batch.known], batch.z_target[batch.known])
+    with torch.no_grad():
+        by_this = trainer.encoder(batch.target[~batch.known])
+    torch.testing.assert_close(seen.z_target[~batch.known], by_this)
+    assert (
+        float((by_this * batch.z_target[~batch.known]).sum(1).min()) < 0.99
+    )  # the occluder changes who it seems to be
+    _, always = hear_run(encoder, replace(HEAR, batch=12, known=1.0))
+    batch = always.draw(3)
+    assert as_known(batch, trainer.encoder) is batch
+    _, looked_at = hear_run(encoder, replace(HEAR, batch=12, known=0.0))
+    looked_at.held_out = True
+    assert bool(looked_at.draw(0).known.all())

@@ -140,7 +140,7 @@ class HEARTrainer:
         """One update; returns the named losses."""
         s = self.settings
         with autocast(self.world.device, s.precision):
-            y_hat, delta_y = swap(self.aei, self._as_known(batch))
+            y_hat, delta_y = swap(self.aei, as_known(batch, self.encoder))
             y = self.net(y_hat, delta_y, batch.target)
             z_y = self.encoder(jitter(tinted(y, batch.target), self.generator, self.world)).float()
         y, y_hat = y.float(), y_hat.float()
@@ -155,15 +155,6 @@ class HEARTrainer:
         self.ema.update(self.net, self.step)
         self.step += 1
         return told
-
-    @torch.no_grad()
-    def _as_known(self, batch: OccludedBatch) -> OccludedBatch:
-        """The batch with the identities of targets that are known by this picture alone, whatever lies over them."""
-        if bool(batch.known.all()):
-            return batch
-        z_target = batch.z_target.clone()
-        z_target[~batch.known] = self.encoder(batch.target[~batch.known]).to(z_target.dtype)
-        return replace(batch, z_target=z_target)
 
     def state(self) -> dict[str, object]:
         return {
@@ -214,6 +205,16 @@ def swap(aei: AEINet, batch: OccludedBatch) -> tuple[Tensor, Tensor]:
     z_att = aei.attributes(batch.target)
     again = aei.generate(z_att, batch.z_target, batch.target)
     return aei.generate(z_att, batch.z_id, batch.target), batch.target - again
+
+
+@torch.no_grad()
+def as_known(batch: OccludedBatch, encoder: EncoderEnsemble) -> OccludedBatch:
+    """The batch with the identities of targets that are known by this picture alone, whatever lies over them."""
+    if bool(batch.known.all()):
+        return batch
+    z_target = batch.z_target.clone()
+    z_target[~batch.known] = encoder(batch.target[~batch.known]).to(z_target.dtype)
+    return replace(batch, z_target=z_target)
 
 
 @torch.no_grad()

@@ -85,9 +85,9 @@ class HEARSettings:
     enough: float = 0.85  # as AEISettings has it: identity is to be kept here, not to be gained
     w_change: float = 10.0
     w_rec: float = 30.0
-    w_occ: float = 20.0
+    w_occ: float = 40.0
     same: float = 0.2  # share of pairs whose source is the target
-    occluded: float = 0.6  # share of targets that something is pasted on
+    occluded: float = 0.7  # share of targets that something is pasted on
     footage: float = 0.35  # as AEISettings has it; occluders lie in the same footage
     known: float = 0.6  # share of targets whose identity is known from pictures without the occluder
     hard: float = 0.4  # share of targets among those of the largest heuristic error
