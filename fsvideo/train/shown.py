@@ -1,7 +1,8 @@
 """A result as users see it: with the target's light and hue in every part, laid into the target's face.
 
 What looks at a result in training looks at it so. Colours that are mended anyway, and what lies outside the mask, then
-please no recogniser, and what could be learned about them is spent on what is seen.
+please no recogniser, and what could be learned about them is spent on what is seen. What a network leaves as it was is
+matched here all the same: a swap gives the target back there, and losses could not say that it ought to be another face.
 """
 
 from __future__ import annotations
