@@ -100,7 +100,7 @@ def test_an_eye_is_as_closed_as_its_lids_are_where_there_are_pixels_enough(angle
 
     assert shut(0, 2.5) == shut(0.5, 2.5) == 1 and shut(2, 2.5) == shut(7, 2.5) == 0
     assert 1 > shut(0.8, 2.5) > shut(1, 2.5) > 0
-    assert shut(0, 0.9) == 0 and 0.2 < shut(0, 1.25) < 0.8
+    assert shut(0, 1.4) == 0 and 0.2 < shut(0, 1.8) < 0.8
     assert closed(np.zeros((8, 2), np.float32)) == 0  # not known
 
 

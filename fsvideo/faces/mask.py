@@ -17,7 +17,7 @@ _SUBPIXEL = 4  # bits of fraction for OpenCV's polygon filler
 _ROOM = 0.02  # around a kept feature, in parts of the face's width: lashes and the lips' edges belong to it
 _LID = (0.04, 0.09)  # around a closed eye, whose lids are kept, and from there on to where nothing is
 _OPEN = (0.03, 0.055)  # area of an eye over its width squared: closed, and as open as those who squint have it
-_TELLING = (16.0, 24.0)  # pixels that an eye is wide: too few to see its lids, and enough
+_TELLING = (24.0, 34.0)  # pixels that an eye is wide: too few to see its lids, and enough
 _HEAD = 0.12  # around a face that passes, in parts of its width: hair and ears
 
 
