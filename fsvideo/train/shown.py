@@ -2,7 +2,7 @@
 
 What looks at a result in training looks at it so. Colours that are mended anyway, and what lies outside the mask, then
 please no recogniser, and what could be learned about them is spent on what is seen. What a network leaves as it was is
-matched here all the same: a swap gives the target back there, and losses could not say that it ought to be another face.
+matched here all the same: a swap gives the target back there, and no loss could say that another face is wanted.
 """
 
 from __future__ import annotations
