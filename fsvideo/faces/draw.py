@@ -250,7 +250,7 @@ def glasses(canvas: Canvas, rng: np.random.Generator, face: Image) -> tuple[Arra
 
 
 def mask(canvas: Canvas, rng: np.random.Generator, face: Image) -> tuple[Array, Array]:
-    """A mask over nose and mouth, plain, printed or of two halves, with folds, a seam and straps."""
+    """A mask over nose and mouth, of one cloth or two, with folds, a seam and straps."""
     cover, lines, half = canvas.blank(), canvas.blank(), canvas.blank()
     tilt = rng.normal(0, 0.03)
     side, bottom = rng.uniform(0.22, 0.34), rng.uniform(0.9, 1.1)

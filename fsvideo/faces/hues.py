@@ -22,9 +22,9 @@ def match_hues(swapped: Array, target: Array) -> Array:
     wrong. In nostrils and along brows a network may paint pixels of all colours. As far as the target's own stand out
     around there, as lashes or noise do, they are allowed.
     """
-    change = [_beyond(own, theirs) for own, theirs in zip(_chroma(swapped), _chroma(target), strict=True)]
-    if any(one.any() for one in change):
-        swapped = np.asarray(cv2.add(swapped, cv2.transform(cv2.merge(change), FROM_CC)), np.float32)
+    specks = [_beyond(own, theirs) for own, theirs in zip(_chroma(swapped), _chroma(target), strict=True)]
+    if any(one.any() for one in specks):
+        swapped = np.asarray(cv2.add(swapped, cv2.transform(cv2.merge(specks), FROM_CC)), np.float32)
     colored, tint = _colored(target)
     if colored == 1:
         return swapped

@@ -41,10 +41,7 @@ _BESIDE = (-0.10, 0.04)  # beside the outer corner of an eye
 _CHEEK = (-0.3, -0.2)  # above the line through the eyes: down to there a temple reaches
 _JAW = (-0.45, -0.33)  # the same: down to there the side of a face
 _EDGE = (0.04, 0.14)  # inside the face's outline: where its edge ends
-_CHIN = (
-    0.15,
-    0.3,
-)  # from the line down the nose: where a chin ends, which may be lighter than a beard, and a jaw begins
+_CHIN = (0.15, 0.3)  # away from the line down the nose: a chin, which may be shaven, and from where on the jaw
 _BROW = (0.03, 0.08)  # away from a brow: up to where its hair may lie, and from where on it does not
 _OUTSIDE = (0.0, 0.05)  # outside the face's outline
 _LIDS = (0.08, 0.14)  # away from an eye: up to where lids reach, and from where on none is
