@@ -50,6 +50,7 @@ class Options(LookOptions, total=False):
     model: str
     refine: bool
     refine_strength: float  # 0..1
+    tune: int  # steps, 0..100
     detect_size: int  # pixels
     smooth: float  # seconds, 0..5; 0 is off
     encoder: str | None
@@ -78,7 +79,7 @@ class Options(LookOptions, total=False):
 
 _PATHS = ("reference", "report", "compare", "preview", "certificate", "key")
 _RANGES = {"smooth": (0, 5), "batch_size": (1, 256), "threads": (0, 256), "segment": (0.1, np.inf)}
-_RANGES |= {"refine_strength": (0, 1), "detect_size": (320, 3840)}
+_RANGES |= {"refine_strength": (0, 1), "tune": (0, 100), "detect_size": (320, 3840)}
 
 
 def load_swapper(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TypeAlias
 
@@ -22,12 +22,22 @@ from fsvideo.faces.people import clearness
 from fsvideo.faces.rims import line_across
 from fsvideo.media.color import region_rgb
 from fsvideo.options import SwapOptions
-from fsvideo.render import Job, Painter, cut_faces, swap_faces
+from fsvideo.render import FaceTask, Job, Painter, cut_faces, swap_faces
 from fsvideo.swapper import Swapper
 from fsvideo.types import Array, Frame, MediaInfo
 
 FramesAt: TypeAlias = Callable[[Sequence[int]], Iterable[Frame]]
 """The frames with these numbers, which rise."""
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """A face that was looked at: who its swap shows, and who it shows itself (D,)."""
+
+    face: FaceTask
+    shown: Array
+    own: Array
+
 
 _LOOKS = 3  # frames of a person that are looked at
 _GAIN = 1.0  # of what is missing; a second round from there gains nothing more
@@ -78,8 +88,7 @@ def corrected(
     """
     tried = [replace(job, identity=replace(job.identity, glasses=0.0)) for job in jobs]
     looks = worth_looking(tried, cuts, among)
-    missing: defaultdict[Hashable, list[Array]] = defaultdict(list)
-    owns: defaultdict[Hashable, list[tuple[Array, float]]] = defaultdict(list)
+    seen: defaultdict[Hashable, list[_Seen]] = defaultdict(list)
     cut = (cut_faces([frame], info, looks[frame.index], swapper.spec) for frame in frames_at(list(looks)))
     for task in swap_faces(chain.from_iterable(cut), swapper, options.batch_size):
         if not task.faces:
@@ -88,26 +97,26 @@ def corrected(
         made = [warp(region_rgb(result, info, face.box), face.matrix, size, size) for face in task.faces]
         shown, own = np.split(swapper.embed(np.stack([*made, *(f.crop for f in task.faces)]).clip(0, 255)), 2)
         for face, z_y, z_t in zip(task.faces, shown, own, strict=True):
-            wanted = face.job.wanted.embedding
-            missing[_key(face.job)].append(wanted - z_y * float(z_y @ wanted))
-            owns[_key(face.job)].append((z_t, line_across(face.crop)))
-    return [replace(job, missing=_asked(job, missing[_key(job)], owns[_key(job)], swapper)) for job in jobs]
+            seen[_key(face.job)].append(_Seen(face, z_y, z_t))
+    asked: dict[Hashable, Array] = {}
+    for job in jobs:
+        if (key := _key(job)) in seen and key not in asked:
+            asked[key] = _asked(job, seen[key], swapper, options.tune)
+    return [replace(job, missing=asked.get(_key(job))) for job in jobs]
 
 
-def _asked(job: Job, missing: Sequence[Array], owns: Sequence[tuple[Array, float]], swapper: Swapper) -> Array | None:
-    """What to ask for beyond the job's source; None where nothing was looked at.
-
-    ``owns``: embeddings of the target, and how dark a line crosses its nose: see ``glasses``.
-    """
-    if not missing:
-        return None
-    beyond = np.float32(_GAIN) * np.mean(missing, axis=0)
-    if swapper.glasses is None:
-        return np.asarray(beyond, np.float32)
-    portrait, own = job.identity.portrait, np.mean([z for z, _ in owns], axis=0)
-    source = 0.0 if portrait is None else line_of(portrait)
-    lines = float(np.median([line for _, line in owns])), source
-    return np.asarray(beyond + swapper.glasses.as_on(own, job.wanted.embedding + beyond, lines), np.float32)
+def _asked(job: Job, seen: Sequence[_Seen], swapper: Swapper, steps: int) -> Array:
+    """(D,) what to ask for beyond the job's source."""
+    source = replace(job, missing=None).wanted.embedding
+    missing = np.float32(_GAIN) * np.mean([source - s.shown * float(s.shown @ source) for s in seen], axis=0)
+    worn = np.zeros_like(source)
+    if swapper.glasses is not None:
+        portrait, own = job.identity.portrait, np.mean([s.own for s in seen], axis=0)
+        lines = float(np.median([line_across(s.face.crop) for s in seen])), line_of(portrait) if portrait else 0.0
+        worn = swapper.glasses.as_on(own, source + missing, lines)
+    asked = replace(job, missing=missing + worn).wanted.embedding
+    crops, masks = (np.stack([getattr(s.face, name) for s in seen]) for name in ("crop", "mask"))
+    return np.asarray(swapper.tuned(crops, masks, source + worn, asked, steps) - source, np.float32)
 
 
 def always(frame: Frame) -> FramesAt:

@@ -85,6 +85,7 @@ class Stream:
 
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
+        self._options = replace(stage.options, tune=0)  # nobody waits seconds for a frame
         spec = embedding_spec(stage.swapper)
         self._follower = CausalFollower(stage.finder, stage.options.smooth, stage.embed, spec)
         self._painter: Painter | None = None
@@ -114,7 +115,7 @@ class Stream:
                 del known[number]
         jobs = self._stage.jobs(shown, others)
         new = [job for job in jobs if job.track.id not in self._missing]
-        for job in self._stage.corrected(frame, info, new):
+        for job in corrected(new, always(frame), info, self._stage.swapper, self._options, cuts=[frame.index]):
             if job.missing is not None:
                 self._missing[job.track.id] = job.missing
         jobs = [replace(job, missing=self._missing.get(job.track.id)) for job in jobs]

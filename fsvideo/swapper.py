@@ -26,7 +26,16 @@ from fsvideo.glasses import Glasses
 from fsvideo.models import aei, hear
 from fsvideo.models.chain import Chain
 from fsvideo.models.identity import EncoderEnsemble
-from fsvideo.networks import filled, load_ensemble, load_finder, load_hear, shipped_parts
+from fsvideo.networks import (
+    filled,
+    load_blendshapes,
+    load_ensemble,
+    load_finder,
+    load_hear,
+    load_mesh,
+    shipped_parts,
+)
+from fsvideo.tuning import Readers, tuned
 from fsvideo.types import Array, CropSpec, FsvideoError, Identity, Image, WeightsError
 
 _TOGETHER = 8  # crops that are embedded at once: more take memory, and no less time each
@@ -67,6 +76,14 @@ class Swapper(Protocol):
         """
         ...
 
+    def tuned(self, crops: Array, masks: Array, goal: Array, asked: Array, steps: int) -> Array:
+        """(D,) what to ask for in place of ``asked`` (D,), so that results look more like ``goal`` (D,).
+
+        Crops (N, S, S, 3) of one person, and masks (N, S, S) of where the new face is shown in them. ``steps``: of
+        looking at what becomes of it, 0 for ``asked`` itself.
+        """
+        ...
+
 
 @dataclass
 class AEISwapper:
@@ -82,6 +99,7 @@ class AEISwapper:
     share: float = 1.0  # of HEAR-Net's repair
     engine: Engine | None = None
     glasses: Glasses | None = None
+    trained: bool = True  # else it knows no faces, and nothing is tuned
 
     @property
     def backend(self) -> str:
@@ -105,6 +123,14 @@ class AEISwapper:
         # Without HEAR-Net there is only the first.
         y = made[-1] if self.share == 1 else made[0] + np.float32(self.share) * (made[-1] - made[0])
         return np.stack([cv2.merge([*one]) for one in y * np.float32(127.5) + np.float32(127.5)])
+
+    def tuned(self, crops: Array, masks: Array, goal: Array, asked: Array, steps: int) -> Array:
+        if steps == 0 or not self.trained:
+            return asked
+        readers = Readers(self.encoder, load_mesh().to(self.device), load_blendshapes().to(self.device))
+        mask, wanted, start = (torch.from_numpy(x).to(self.device) for x in (masks[:, None], goal, asked))
+        z_id: Array = tuned(self.net, readers, self._tensor(crops), mask, wanted, start, steps).cpu().numpy()
+        return z_id
 
     @property
     def network(self) -> Network:
@@ -147,6 +173,9 @@ class Unchanged:
 
     def swap(self, crops: Array, identities: Sequence[Identity], own: Array | None = None) -> Array:
         return crops
+
+    def tuned(self, crops: Array, masks: Array, goal: Array, asked: Array, steps: int) -> Array:
+        return asked
 
 
 @dataclass
@@ -260,8 +289,8 @@ def warp() -> Swapper:
 def tiny() -> Swapper:
     """An AEI-Net of random weights, small and quick: for trying the machinery, not for faces."""
     torch.manual_seed(0)
-    net = aei.AEINet(aei.PRESETS["tiny"])
-    return AEISwapper("tiny", net.eval(), load_ensemble(), None, CropSpec(net.config.size), torch.device("cpu"))
+    net = aei.AEINet(aei.PRESETS["tiny"]).eval()
+    return AEISwapper("tiny", net, load_ensemble(), None, CropSpec(net.config.size), torch.device("cpu"), trained=False)
 
 
 SWAPPERS = {"unchanged": unchanged, "tiny": tiny, "warp": warp}

@@ -34,6 +34,7 @@ FLOOR = {
     "journal": 3,
     "glasses": 3,
     "networks": 3,
+    "tuning": 3,
     "swapper": 4,
     "casting": 5,
     "render": 5,

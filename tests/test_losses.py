@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from fsvideo.models.distances import expression, pose
 from fsvideo.train import losses
 
 
@@ -146,7 +147,7 @@ def test_expression_is_the_distance_of_the_coefficients() -> None:
     y, target = torch.zeros(2, 52), torch.zeros(2, 52)
     y[0, 3], y[0, 9] = 0.3, 0.4
     y[1] = 1
-    assert losses.expression(y, target, torch.tensor([True, False])).item() == pytest.approx(0.5 / 2, abs=1e-3)
+    assert expression(y, target, torch.tensor([True, False])).item() == pytest.approx(0.5 / 2, abs=1e-3)
 
 
 def test_pose_is_what_moves_the_mesh_as_a_whole() -> None:
@@ -157,15 +158,15 @@ def test_pose_is_what_moves_the_mesh_as_a_whole() -> None:
     angle = 0.03
     turn = torch.tensor([[math.cos(angle), 0, math.sin(angle)], [0, 1, 0], [-math.sin(angle), 0, math.cos(angle)]])
     turned = (target - centre) @ turn.T + centre
-    assert losses.pose(target, target, seen).item() == pytest.approx(0, abs=1e-3)
-    assert losses.pose(turned, target, seen).item() == pytest.approx(angle, abs=2e-3)
+    assert pose(target, target, seen).item() == pytest.approx(0, abs=1e-3)
+    assert pose(turned, target, seen).item() == pytest.approx(angle, abs=2e-3)
     moved = target + torch.tensor([0.03, 0.04, 0.5])  # how far away it is does not show
-    assert losses.pose(moved, target, seen).item() == pytest.approx(0.05, abs=1e-3)
+    assert pose(moved, target, seen).item() == pytest.approx(0.05, abs=1e-3)
     larger = 1.07 * (target - centre) + centre
-    assert losses.pose(larger, target, seen).item() == pytest.approx(0.07, abs=1e-3)
+    assert pose(larger, target, seen).item() == pytest.approx(0.07, abs=1e-3)
     shape = target + 0.03 * torch.randn(1, 478, 3)  # another face in the same pose
-    assert losses.pose(shape, target, seen).item() < 0.02
-    assert losses.pose(turned, target, torch.tensor([False])).item() == 0
+    assert pose(shape, target, seen).item() < 0.02
+    assert pose(turned, target, torch.tensor([False])).item() == 0
 
 
 def test_away_is_what_is_left_of_the_target() -> None:

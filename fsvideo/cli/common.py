@@ -123,6 +123,15 @@ REFINE = click.option(
     show_default=True,
     help="Repair occlusions with HEAR-Net, where the model has one.",
 )
+TUNE = click.option(
+    "--tune",
+    type=click.IntRange(0, 100),
+    default=8,
+    show_default=True,
+    metavar="N",
+    help="Steps in which what is asked of the network is tuned to source and person, before frames are swapped: more "
+    "of the source, and no less of pose and expression; 0: none.",
+)
 REFERENCE = click.option(
     "--reference", type=FILE, metavar="IMAGE", help="Picture of the person to swap, for --faces reference."
 )

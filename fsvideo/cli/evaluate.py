@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from fsvideo.cli.common import COMPUTE, FILE, MODEL, backend, errors, stack
+from fsvideo.cli.common import COMPUTE, FILE, MODEL, TUNE, backend, errors, stack
 
 
 @click.command(short_help="Measure swaps on photos of people and on clips.")
@@ -25,6 +25,7 @@ from fsvideo.cli.common import COMPUTE, FILE, MODEL, backend, errors, stack
         show_default=True,
         help="Measure with and without HEAR-Net, or only without.",
     ),
+    TUNE,
     click.option(
         "--swapper",
         "swappers",

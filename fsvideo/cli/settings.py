@@ -17,9 +17,9 @@ from fsvideo.cli.common import FILE, errors
 from fsvideo.types import FsvideoError
 
 MODES: dict[str, dict[str, Any]] = {
-    "fast": {"preset": "veryfast", "detect-size": 960, "refine": False},
+    "fast": {"preset": "veryfast", "detect-size": 960, "refine": False, "tune": 0},
     "balanced": {},
-    "best": {"preset": "slow", "detect-size": 1920},
+    "best": {"preset": "slow", "detect-size": 1920, "tune": 16},
 }
 _USED = f"{__name__}.used"
 

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from fsvideo.cli.batch import run_jobs
-from fsvideo.cli.common import BACKEND, COMPUTE, FILE, MODEL, REFERENCE, REFINE, SECONDS, errors, stack
+from fsvideo.cli.common import BACKEND, COMPUTE, FILE, MODEL, REFERENCE, REFINE, SECONDS, TUNE, errors, stack
 from fsvideo.cli.jobs import jobs_of, read_jobs
 from fsvideo.cli.look import LOOK, take_look
 from fsvideo.cli.settings import CONFIG, MODE, Command, used
@@ -124,6 +124,7 @@ class _Region(click.ParamType):
         show_default=True,
         help="How much of HEAR-Net's repair is taken.",
     ),
+    TUNE,
     click.option(
         "--detect-size",
         type=click.IntRange(320, 3840),

@@ -67,7 +67,7 @@ def evaluate_clip(
     """A column a swapper, the clip's main person swapped. ``frames``: how many of the first frames, 0 for all."""
     info = read.probe(path)
     end = frames / float(info.rate) if frames and info.rate is not None and info.kind == "video" else None
-    options = SwapOptions((), path, path, end=end)
+    options = SwapOptions((), path, path, end=end, tune=tools.tune)
     footage = survey.look(info, tools.finder, swappers[0], options, ui).footage
     seen = [_pass(info, footage, portrait, s, tools, options, ui) for s in swappers] if footage.tracks else []
     about = [f"{len(footage.times)} frames, {len(footage.cuts)} cuts; one person of {_people(footage)} swapped."]

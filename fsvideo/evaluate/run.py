@@ -36,6 +36,7 @@ class EvaluateOptions:
     model: str = "compact"
     swappers: tuple[str, ...] = ("aei",)
     refine: bool = True
+    tune: int = 8
     judge: str = "judge"
     features: Path | None = None
     occluders: Path | None = None
@@ -57,6 +58,7 @@ class EvaluateOptions:
             "source": str(self.source),
             "model": self.model,
             "swappers": " ".join(self.swappers),
+            "tune": self.tune,
             "backend": self.backend,
             "judge": self.judge,
             "features": str(self.features),
@@ -89,6 +91,7 @@ def evaluate(options: EvaluateOptions, ui: Ui, found: Callable[[Section], None])
             Judge(options.judge),
             Occluders(_OCCLUDER_SIDE, cutouts, options.held_out),
             Features(options.features) if options.features is not None else None,
+            options.tune,
         )
         sources = [_portrait(options.source, finder)] if options.source is not None else []
         if options.people is not None:

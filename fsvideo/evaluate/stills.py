@@ -35,12 +35,13 @@ _ENOUGH = 20  # pixels of an occluder that must lie on the face
 
 @dataclass(frozen=True)
 class Tools:
-    """What measures. ``finder`` gives blendshapes."""
+    """What measures. ``finder`` gives blendshapes. ``tune``: of the swaps that are measured, see ``SwapOptions``."""
 
     finder: FaceFinder
     judge: Judge
     occluders: Occluders
     features: Features | None = None
+    tune: int = 0
 
 
 @dataclass(frozen=True)
@@ -65,9 +66,9 @@ def identify(swapper: Swapper, portrait: Portrait) -> Identity:
     return portrayed(mean_identity(embed_portraits(swapper, [portrait]), ["photo"]), portrait, swapper)
 
 
-def paste(scenes: Sequence[Scene], identities: Sequence[Identity], swapper: Swapper) -> list[Result]:
-    """Swap the face of each scene by the pipeline's own steps with its default settings."""
-    plans = [SwapOptions((), s.photo.info.path, s.photo.info.path) for s in scenes]
+def paste(scenes: Sequence[Scene], identities: Sequence[Identity], swapper: Swapper, tune: int) -> list[Result]:
+    """Swap the face of each scene by the pipeline's own steps with its default settings, but for ``tune``."""
+    plans = [SwapOptions((), s.photo.info.path, s.photo.info.path, tune=tune) for s in scenes]
     tasks: list[FrameTask] = []
     for scene, identity, options in zip(scenes, identities, plans, strict=True):
         job = Job(_track(scene), np.ones(1, np.float32), identity, options.look)
@@ -181,10 +182,11 @@ class _Run:
         pictures = [scene.photo.rgb(scene.frame) for scene in scenes]
         identities = [identify(self.swapper, self.people[k].source.portrait()) for k in part]
         own = [identify(self.swapper, Portrait(rgb, photo.face)) for rgb, photo in zip(pictures, targets, strict=True)]
-        results = paste(scenes, identities, self.swapper)
+        results = paste(scenes, identities, self.swapper, self.tools.tune)
         for k, photo, rgb, result, identity in zip(part, targets, pictures, results, identities, strict=True):
             self._measure(k, photo, rgb, result, identity)
-        for photo, rgb, result in zip(targets, pictures, paste(scenes, own, self.swapper), strict=True):
+        again = paste(scenes, own, self.swapper, self.tools.tune)
+        for photo, rgb, result in zip(targets, pictures, again, strict=True):
             self._reconstruction(photo, rgb, result)
         covered, alphas = [], []
         for k, scene in zip(part, scenes, strict=True):
@@ -192,7 +194,8 @@ class _Run:
             frame, alpha = occluded(scene.photo, scene.frame, self.tools.occluders, rng)
             covered.append(Scene(scene.photo, frame))
             alphas.append(alpha)
-        for scene, alpha, result in zip(covered, alphas, paste(covered, identities, self.swapper), strict=True):
+        results = paste(covered, identities, self.swapper, self.tools.tune)
+        for scene, alpha, result in zip(covered, alphas, results, strict=True):
             self._occlusion(scene, alpha, result)
 
     def _measure(self, k: int, photo: Photo, target: Image, result: Result, identity: Identity) -> None:

@@ -101,7 +101,8 @@ class EncoderEnsemble(nn.Module):
         super().__init__()
         self.parts = nn.ModuleList(parts)
         self.name = "+".join(part.name for part in parts)
-        self.length = sum(part.net.embedding for part in parts)
+        self.lengths = [part.net.embedding for part in parts]
+        self.length = sum(self.lengths)
 
     def forward(self, crops: Tensor) -> Tensor:
         """(N, 3, S, S) RGB crops in [-1, 1], any S -> z_id, (N, length), of unit length."""

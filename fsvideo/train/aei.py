@@ -12,12 +12,14 @@ from torch.func import functional_call
 
 from fsvideo.models.aei import PRESETS, AEINet, AttributesEncoder, grow
 from fsvideo.models.discriminator import FeatureDiscriminator, MultiScaleDiscriminator
+from fsvideo.models.distances import expression, pose
 from fsvideo.models.expression import Blendshapes
 from fsvideo.models.identity import EncoderEnsemble, IdentityEncoder
+from fsvideo.models.jitter import jitter
 from fsvideo.models.landmarks import EYELIDS, IRISES, LIPS, POINTS, FaceMesh
 from fsvideo.train import losses
 from fsvideo.train.descend import autocast, descend
-from fsvideo.train.jitter import jitter, nudge
+from fsvideo.train.nudge import nudge
 from fsvideo.train.pairs import Batch
 from fsvideo.train.run import Ema
 from fsvideo.train.settings import AEISettings
@@ -93,7 +95,7 @@ class AEITrainer:
         with autocast(self.world.device, s.precision):
             made, z_att = self._swap(batch.target, batch.z_id)
             y_hat, wanted, seen_faces = self._shown(made, batch.target)
-            shown = jitter(y_hat, self.generator, self.world)
+            shown = jitter(y_hat, self.generator, self.world.size, self.world.rows)
             seen = {name: e.look(shown) for name, e in self.recognisers.items()}
             z_att_y = frozen_call(self.net.attributes, y_hat)
             z_y = {name: z.float() for name, (z, _) in seen.items()}
@@ -107,10 +109,10 @@ class AEITrainer:
                 half = (len(y_hat) + 1) // 2  # of the batch: it costs a fifth of a step, and half is enough
                 points, wanted, seen_faces = self.mesh(y_hat[:half]), wanted[:half], seen_faces[:half]
                 terms["mesh"] = losses.mesh(points, wanted, seen_faces, _FINE)
-                terms["pose"] = losses.pose(points, wanted, seen_faces)
+                terms["pose"] = pose(points, wanted, seen_faces)
                 if self.blendshapes is not None:
                     shapes, wanted_shapes = self.blendshapes(torch.cat([points, wanted])).chunk(2)
-                    terms["expression"] = losses.expression(shapes, wanted_shapes, seen_faces)
+                    terms["expression"] = expression(shapes, wanted_shapes, seen_faces)
             if s.w_steady > 0:
                 quarter = (len(y_hat) + 3) // 4  # of the batch, as it costs another pass
                 moved, wanted_moved = nudge(batch.target[:quarter], made[:quarter].float(), self.generator, self.world)
@@ -162,7 +164,7 @@ class AEITrainer:
             terms = {"d": losses.hinge_discriminator(self._judge(real), self._judge(fake))}
             if s.w_feature > 0:
                 with torch.no_grad():
-                    shown = jitter(real, self.generator, self.world)
+                    shown = jitter(real, self.generator, self.world.size, self.world.rows)
                     maps = [m for e in self._watchers() for m in e.look(shown)[1]]
                 terms["d_feature"] = losses.hinge_discriminator(self.features(maps), self.features(fake_maps))
         told = descend(terms, dict.fromkeys(terms, 1.0), self.opt_d, self.world, self.step)

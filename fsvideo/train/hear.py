@@ -18,11 +18,11 @@ from fsvideo.faces.occlude import Occluders
 from fsvideo.models.aei import AEINet
 from fsvideo.models.hear import PRESETS, HEARNet
 from fsvideo.models.identity import EncoderEnsemble
+from fsvideo.models.jitter import jitter
 from fsvideo.train import losses
 from fsvideo.train.data import FaceData
 from fsvideo.train.descend import autocast, descend
 from fsvideo.train.footage import as_footage
-from fsvideo.train.jitter import jitter
 from fsvideo.train.run import Ema, to_image, to_tensor
 from fsvideo.train.settings import HEARSettings
 from fsvideo.train.shown import tinted
@@ -142,7 +142,8 @@ class HEARTrainer:
         with autocast(self.world.device, s.precision):
             y_hat, delta_y = swap(self.aei, as_known(batch, self.encoder))
             y = self.net(y_hat, delta_y, batch.target)
-            z_y = self.encoder(jitter(tinted(y, batch.target), self.generator, self.world)).float()
+            shown = jitter(tinted(y, batch.target), self.generator, self.world.size, self.world.rows)
+            z_y = self.encoder(shown).float()
         y, y_hat = y.float(), y_hat.float()
         terms = {
             "id": losses.identity(z_y, batch.z_id, s.enough),

@@ -1,0 +1,69 @@
+"""What a network is asked for, tuned to one source and one person: a few steps of gradient descent on z_id alone.
+
+The weights stay as they are. AEI-Net answers most sources a little off, and with a little of the source's own pose and
+expression; which way that is depends on both faces. So what is asked for is moved until recognisers see more of the
+source in results, and the face mesh more of the target's pose and expression.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from fsvideo.models.aei import AEINet
+from fsvideo.models.distances import expression, pose
+from fsvideo.models.expression import Blendshapes
+from fsvideo.models.identity import EncoderEnsemble
+from fsvideo.models.jitter import jitter
+from fsvideo.models.landmarks import FaceMesh
+
+_RATE = 0.01  # of Adam; z_id is of unit length
+_VIEWS = 2  # of each result, jittered: without that recognisers are pleased by what nobody sees
+_EXPRESSION, _POSE = 0.7, 1.0  # weights of distances, beside the cosine of each recogniser
+_STAY = 0.5  # of the picture's mean change: what gains nothing stays
+
+
+@dataclass(frozen=True)
+class Readers:
+    """What looks at results: who they show, how the face is turned, what it expresses."""
+
+    encoder: EncoderEnsemble
+    mesh: FaceMesh
+    blendshapes: Blendshapes
+
+
+def tuned(
+    net: AEINet, readers: Readers, target: Tensor, mask: Tensor, goal: Tensor, asked: Tensor, steps: int
+) -> Tensor:
+    """(D,) what to ask for in place of ``asked`` (D,) so that results look more like ``goal`` (D,); of unit length.
+
+    ``target`` (N, 3, S, S) in [-1, 1]: crops of one person; ``mask`` (N, 1, S, S), 0..1: where the new face is shown.
+    The same each time.
+    """
+    # With channels last, PyTorch 2.13 gets the gradient of instance_norm wrong for a single picture.
+    target = target.contiguous()
+    with torch.no_grad():
+        z_att = net.attributes(target)
+        first = net.generate(z_att, asked.expand(len(target), -1), target)
+        points, presence = readers.mesh.look(target)
+        shapes, seen = readers.blendshapes(points), presence > 0
+    goals = goal.split(readers.encoder.lengths)
+    dice = torch.Generator().manual_seed(0)
+    change = torch.zeros_like(asked, requires_grad=True)
+    descent = torch.optim.Adam([change], _RATE, betas=(0.8, 0.95))
+    for _ in range(steps):
+        z_id = F.normalize(asked + change, dim=0)
+        made = net.generate(z_att, z_id.expand(len(target), -1), target)
+        shown = torch.lerp(target, made, mask)
+        views, points_y = jitter(shown.repeat(_VIEWS, 1, 1, 1), dice), readers.mesh(shown)
+        loss = _STAY * F.l1_loss(made, first) + _POSE * pose(points_y, points, seen)
+        loss = loss + _EXPRESSION * expression(readers.blendshapes(points_y), shapes, seen)
+        for part, wanted in zip(readers.encoder.parts, goals, strict=True):
+            loss = loss + 1 - F.cosine_similarity(part(views), wanted[None]).mean()
+        descent.zero_grad()
+        loss.backward()
+        descent.step()
+    return F.normalize(asked + change.detach(), dim=0)

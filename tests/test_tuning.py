@@ -1,0 +1,82 @@
+"""What is asked of the network, tuned: a recogniser that took no part sees more of the source, the face holds still."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from face_fixtures import EXAMPLES, load_finder, read_image
+from torch import Tensor
+
+from fsvideo.casting import identify
+from fsvideo.faces.align import crop
+from fsvideo.models.distances import expression, pose
+from fsvideo.networks import load_blendshapes, load_encoder, load_mesh
+from fsvideo.swapper import AEISwapper, load_swapper, tiny, unchanged
+from fsvideo.tuning import Readers, tuned
+from fsvideo.types import Array
+
+
+class Pair(NamedTuple):
+    """A source, and a target as the network sees it."""
+
+    swapper: AEISwapper
+    source: Array  # its crop
+    z_id: Array
+    target: Array
+
+
+@pytest.fixture(scope="module")
+def pair() -> Pair:
+    swapper = load_swapper("compact", False, torch.device("cpu"))
+    assert isinstance(swapper, AEISwapper)
+    rgb, portrait = read_image(EXAMPLES / "astronaut.png"), read_image(EXAMPLES / "grace_hopper.jpg")
+    with load_finder() as finder:
+        cuts = [crop(x, finder.find(x)[0].points, swapper.spec).rgb.astype(np.float32) for x in (portrait, rgb)]
+        z_id = identify(finder, swapper, [EXAMPLES / "grace_hopper.jpg"]).embedding
+    return Pair(swapper, cuts[0], z_id, cuts[1])
+
+
+def tensor(crop: Array) -> Tensor:
+    return torch.from_numpy(crop).permute(2, 0, 1)[None].contiguous() / 127.5 - 1
+
+
+def test_results_are_more_of_the_source_and_no_less_of_the_target(pair: Pair) -> None:
+    z_id = pair.swapper.tuned(pair.target[None], np.ones((1, 256, 256), np.float32), pair.z_id, pair.z_id, 8)
+    assert np.linalg.norm(z_id) == pytest.approx(1, abs=1e-4)
+    target, source, judge = tensor(pair.target), tensor(pair.source), load_encoder("second")
+    mesh, blendshapes, seen = load_mesh(), load_blendshapes(), torch.tensor([True])
+    found = []
+    with torch.no_grad():
+        for asked in (pair.z_id, z_id):
+            y_hat, _ = pair.swapper.net(target, torch.from_numpy(asked)[None])
+            points, wanted = mesh(y_hat), mesh(target)
+            cosine = F.cosine_similarity(judge(y_hat), judge(source)).item()
+            shapes = expression(blendshapes(points), blendshapes(wanted), seen).item()
+            found.append((cosine, shapes, pose(points, wanted, seen).item()))
+    before, after = found
+    assert after[0] > before[0] + 0.02  # by a recogniser that took no part in it
+    assert after[1] < 0.8 * before[1]
+    assert after[2] < before[2]
+
+
+def test_the_way_down_is_the_same_for_a_single_crop_with_channels_last(pair: Pair) -> None:
+    """PyTorch 2.13's instance_norm gives another gradient there."""
+    readers = Readers(pair.swapper.encoder, load_mesh(), load_blendshapes())
+    mask, z_id = torch.ones(1, 1, 256, 256), torch.from_numpy(pair.z_id)
+    target = tensor(pair.target)
+    last = target.contiguous(memory_format=torch.channels_last)
+    plain, other = (tuned(pair.swapper.net, readers, x, mask, z_id, z_id, 2) for x in (target, last))
+    assert torch.equal(plain, other)
+    assert not torch.allclose(plain, z_id, atol=1e-3)
+
+
+def test_only_a_network_that_knows_faces_is_tuned_and_only_where_that_is_asked(pair: Pair) -> None:
+    mask = np.ones((1, 256, 256), np.float32)
+    assert pair.swapper.tuned(pair.target[None], mask, pair.z_id, pair.z_id, 0) is pair.z_id
+    for other in (unchanged(), tiny()):
+        asked = np.eye(1, 128, dtype=np.float32)[0]
+        assert other.tuned(pair.target[None], mask, asked, asked, 8) is asked
