@@ -2,8 +2,9 @@
 
 AEI-Net answers with a face that a recogniser places near the source, always a little off, and off by much the same in
 every frame of one person: towards an average face, and towards who the target is. Asked for the source and as much
-beyond, it comes nearer. Nothing is learned here; the difference is measured on a few frames before a run begins.
-Of glasses what is asked for says what the target does: see ``glasses``.
+beyond, it comes nearer. The difference is measured on a few frames before a run begins, and on the same frames what is
+asked for is tuned: see ``tuning``. No weight changes. Of glasses what is asked for says what the target does: see
+``glasses``.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class _Seen:
     own: Array
 
 
-_LOOKS = 3  # frames of a person that are looked at
+_LOOKS = 5  # frames of a person that are looked at
 _GAIN = 1.0  # of what is missing; a second round from there gains nothing more
 _NEAR = 100  # frames behind a segment's first one, from which decoding begins, that halve what a frame is worth
 _FAR = 300  # such frames beyond which none is taken while others are there

@@ -96,7 +96,7 @@ class SwapOptions:
     model: str = "compact"
     refine: bool = True
     refine_strength: float = 1.0  # share of HEAR-Net's repair that is taken, 0..1
-    tune: int = 8  # steps in which what is asked of the network is tuned to source and person; 0: none
+    tune: int = 12  # steps in which what is asked of the network is tuned to source and person; 0: none
     detect_size: int = 1280  # longer side of the pictures in which faces are looked for
     look: Look = Look()
     smooth: float = 0.5  # seconds of the window that steadies points and colour; 0 is off

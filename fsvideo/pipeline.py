@@ -105,6 +105,7 @@ def _swap(
         if jobs and not (work is not None and work.published):
             with meter.stage("start"):
                 jobs = _corrected(jobs, info, swapper, options, ui, found)
+            heap.give_back()
         if not jobs:  # nothing is edited, and nothing must say so
             settings, seal = replace(settings, tags={}), None
         log = report.FrameLog(info, swapper) if options.report else None
@@ -137,6 +138,8 @@ def _corrected(
         for frame in frames_at(info, numbers, found, options):
             yield frame
             ui.advance()
+        if options.tune and numbers:
+            ui.stage("tuning", 0)
 
     return likeness.corrected(jobs, frames, info, swapper, options, found.cuts)
 

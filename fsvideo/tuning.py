@@ -8,13 +8,14 @@ source in results, and the face mesh more of the target's pose and expression.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import cycle, islice
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from fsvideo.models.aei import AEINet
-from fsvideo.models.distances import expression, pose
+from fsvideo.models.distances import expression, pose, tint
 from fsvideo.models.expression import Blendshapes
 from fsvideo.models.identity import EncoderEnsemble
 from fsvideo.models.jitter import jitter
@@ -22,8 +23,8 @@ from fsvideo.models.landmarks import FaceMesh
 
 _RATE = 0.01  # of Adam; z_id is of unit length
 _VIEWS = 2  # of each result, jittered: without that recognisers are pleased by what nobody sees
-_EXPRESSION, _POSE = 0.7, 1.0  # weights of distances, beside the cosine of each recogniser
-_STAY = 0.5  # of the picture's mean change: what gains nothing stays
+_EXPRESSION, _POSE = 0.5, 0.7  # weights of distances, beside the cosine of each recogniser
+_STAY, _HUE = 2.0, 5.0  # of how far the picture, and its hues, are from what was first asked for: else stains pay
 
 
 @dataclass(frozen=True)
@@ -54,13 +55,15 @@ def tuned(
     dice = torch.Generator().manual_seed(0)
     change = torch.zeros_like(asked, requires_grad=True)
     descent = torch.optim.Adam([change], _RATE, betas=(0.8, 0.95))
-    for _ in range(steps):
-        z_id = F.normalize(asked + change, dim=0)
-        made = net.generate(z_att, z_id.expand(len(target), -1), target)
-        shown = torch.lerp(target, made, mask)
+    turns = cycle(slice(row, row + 1) for row in range(len(target)))  # several at once take memory and gain nothing
+    for at in islice(turns, steps):
+        z_id = F.normalize(asked + change, dim=0)[None]
+        made = net.generate([level[at] for level in z_att], z_id, target[at])
+        shown = torch.lerp(target[at], made, mask[at])
         views, points_y = jitter(shown.repeat(_VIEWS, 1, 1, 1), dice), readers.mesh(shown)
-        loss = _STAY * F.l1_loss(made, first) + _POSE * pose(points_y, points, seen)
-        loss = loss + _EXPRESSION * expression(readers.blendshapes(points_y), shapes, seen)
+        loss = _STAY * F.l1_loss(made, first[at]) + _HUE * tint(made, first[at])
+        loss = loss + _POSE * pose(points_y, points[at], seen[at])
+        loss = loss + _EXPRESSION * expression(readers.blendshapes(points_y), shapes[at], seen[at])
         for part, wanted in zip(readers.encoder.parts, goals, strict=True):
             loss = loss + 1 - F.cosine_similarity(part(views), wanted[None]).mean()
         descent.zero_grad()

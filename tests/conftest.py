@@ -23,6 +23,12 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def untuned() -> None:
+    """Commands tune nothing but where a test asks for it: that takes seconds each time, and most look elsewhere."""
+    os.environ["FSVIDEO_SWAP_TUNE"] = os.environ["FSVIDEO_EVALUATE_TUNE"] = "0"
+
+
+@pytest.fixture(scope="session", autouse=True)
 def graphs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A cache folder of the tests' own; what is exported stays there for the session."""
     folder = tmp_path_factory.mktemp("cache")

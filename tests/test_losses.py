@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fsvideo.models.distances import expression, pose
+from fsvideo.models.distances import expression, pose, tint
 from fsvideo.train import losses
 
 
@@ -104,13 +104,13 @@ def test_texture_is_the_logarithm_of_how_much_stronger_the_detail_is() -> None:
 
 def test_tint_sees_colour_in_squares_and_nothing_else() -> None:
     target = torch.zeros(2, 3, 64, 64)
-    assert losses.tint(target + 0.4, target).item() == pytest.approx(0, abs=1e-6)  # brighter
+    assert tint(target + 0.4, target).item() == pytest.approx(0, abs=1e-6)  # brighter
     red = target.clone()
     red[:, 0] = 0.5
-    assert losses.tint(red, target).item() == pytest.approx(0.5 * (0.168736 + 0.5) / 2, rel=1e-5)
+    assert tint(red, target).item() == pytest.approx(0.5 * (0.168736 + 0.5) / 2, rel=1e-5)
     dots = target.clone()
     dots[:, 0, ::2, ::2], dots[:, 0, 1::2, ::2] = 0.5, -0.5  # gone within a square of 2 x 2
-    assert losses.tint(dots, target).item() == pytest.approx(0, abs=1e-6)
+    assert tint(dots, target).item() == pytest.approx(0, abs=1e-6)
 
 
 def test_steady_is_the_distance_over_squares_of_two_pixels() -> None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from commandline import run
 from face_fixtures import EXAMPLES, load_finder, read_image
 from torch import Tensor
 
 from fsvideo.casting import identify
+from fsvideo.evaluate.judge import Judge
 from fsvideo.faces.align import crop
 from fsvideo.models.distances import expression, pose
 from fsvideo.networks import load_blendshapes, load_encoder, load_mesh
@@ -80,3 +83,15 @@ def test_only_a_network_that_knows_faces_is_tuned_and_only_where_that_is_asked(p
     for other in (unchanged(), tiny()):
         asked = np.eye(1, 128, dtype=np.float32)[0]
         assert other.tuned(pair.target[None], mask, asked, asked, 8) is asked
+
+
+def test_commands_tune_by_default(tmp_path: Path) -> None:
+    photo, source = EXAMPLES / "astronaut.png", EXAMPLES / "grace_hopper.jpg"
+    fixed = "--source", source, "--input", photo, "--backend", "torch"
+    run("swap", *fixed, "--output", tmp_path / "tuned.png", FSVIDEO_SWAP_TUNE="")  # as if it were not set
+    run("swap", *fixed, "--output", tmp_path / "plain.png", "--tune", 0)
+    judge = Judge()
+    with load_finder() as finder:
+        seen = [read_image(p) for p in (source, tmp_path / "plain.png", tmp_path / "tuned.png")]
+        wanted, plain, better = (judge(rgb, finder.find(rgb)[0].points) for rgb in seen)
+    assert better @ wanted > plain @ wanted + 0.005

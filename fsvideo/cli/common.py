@@ -126,7 +126,7 @@ REFINE = click.option(
 TUNE = click.option(
     "--tune",
     type=click.IntRange(0, 100),
-    default=8,
+    default=12,
     show_default=True,
     metavar="N",
     help="Steps in which what is asked of the network is tuned to source and person, before frames are swapped: more "

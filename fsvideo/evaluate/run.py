@@ -36,7 +36,7 @@ class EvaluateOptions:
     model: str = "compact"
     swappers: tuple[str, ...] = ("aei",)
     refine: bool = True
-    tune: int = 8
+    tune: int = 12
     judge: str = "judge"
     features: Path | None = None
     occluders: Path | None = None

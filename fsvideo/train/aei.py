@@ -12,7 +12,7 @@ from torch.func import functional_call
 
 from fsvideo.models.aei import PRESETS, AEINet, AttributesEncoder, grow
 from fsvideo.models.discriminator import FeatureDiscriminator, MultiScaleDiscriminator
-from fsvideo.models.distances import expression, pose
+from fsvideo.models.distances import expression, pose, tint
 from fsvideo.models.expression import Blendshapes
 from fsvideo.models.identity import EncoderEnsemble, IdentityEncoder
 from fsvideo.models.jitter import jitter
@@ -120,7 +120,7 @@ class AEITrainer:
             if s.w_texture > 0:
                 terms["texture"] = losses.texture(y_hat.float(), batch.target)
             if s.w_tint > 0:
-                terms["tint"] = losses.tint(made.float(), batch.target)
+                terms["tint"] = tint(made.float(), batch.target)
             maps = [m for name in _WATCHERS if name in seen for m in seen[name][1]]
             if adversarial:
                 self._freeze(True)

@@ -89,17 +89,6 @@ def texture(y: Tensor, target: Tensor) -> Tensor:
     return F.relu(logs[0] - logs[1]).mean()
 
 
-def tint(y: Tensor, target: Tensor) -> Tensor:
-    """Mean distance of the colour differences (BT.601's Cb, Cr) of squares, 32 x 32 of them.
-
-    Who somebody is lies in light and dark; a recogniser is also pleased by grey lids and blue temples, and people see
-    those at once.
-    """
-    to_chroma = y.new_tensor([[-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])
-    squares = F.avg_pool2d(y - target, max(1, y.shape[-1] // 32))
-    return torch.einsum("ck,nkhw->nchw", to_chroma, squares).abs().mean()
-
-
 def steady(y_moved: Tensor, moved_y: Tensor) -> Tensor:
     """Mean distance of the result for a nudged target from the nudged result, over squares of two pixels.
 
