@@ -138,8 +138,10 @@ class FrameSwapper:
     to what went in where nobody was found. Nothing marks arrays as AI-edited: whoever stores or shows them must.
 
     ``faces``: whom to swap: "largest", "all", or "reference", the person in ``reference``. ``smooth``: seconds over
-    which streams are steadied, 0..5. ``look``: see ``LookOptions``. Loading takes seconds: keep it, and ``close`` it or
-    use it in a ``with`` block. Not thread-safe. Raises FsvideoError where a source shows no face or weights lack.
+    which streams are steadied, 0..5. ``tune``: steps in which what is asked of the network is tuned to each single
+    picture, which takes seconds; 0 leaves it out, as streams do. ``look``: see ``LookOptions``. Loading takes seconds:
+    keep it, and ``close`` it or use it in a ``with`` block. Not thread-safe. Raises FsvideoError where a source shows no
+    face or weights lack.
 
         swapper = fsvideo.FrameSwapper("face.jpg")
         picture = swapper(rgb)                      # one picture by itself
@@ -158,10 +160,11 @@ class FrameSwapper:
         device: Device = "auto",
         backend: Backend = "auto",
         smooth: float = 0.5,
+        tune: int = 12,
         swapper: Swapper | None = None,
         **look: Unpack[LookOptions],
     ) -> None:
-        chosen: Options = {"faces": faces, "reference": reference, "smooth": smooth, **look}
+        chosen: Options = {"faces": faces, "reference": reference, "smooth": smooth, "tune": tune, **look}
         settings = _settings(source, Path(), Path(), chosen)
         made = swapper or load_swapper(model, refine=refine, device=device, backend=backend)
         self._finder = load_finder()

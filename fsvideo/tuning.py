@@ -24,7 +24,8 @@ from fsvideo.models.landmarks import FaceMesh
 _RATE = 0.01  # of Adam; z_id is of unit length
 _VIEWS = 2  # of each result, jittered: without that recognisers are pleased by what nobody sees
 _EXPRESSION, _POSE = 0.5, 0.7  # weights of distances, beside the cosine of each recogniser
-_STAY, _HUE = 2.0, 5.0  # of how far the picture, and its hues, are from what was first asked for: else stains pay
+_STAY = 2.0  # of the mean change of the picture: what gains nothing stays
+_HUE = 20.0  # of the distance of hues from the target's: else stains pay
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ def tuned(
         made = net.generate([level[at] for level in z_att], z_id, target[at])
         shown = torch.lerp(target[at], made, mask[at])
         views, points_y = jitter(shown.repeat(_VIEWS, 1, 1, 1), dice), readers.mesh(shown)
-        loss = _STAY * F.l1_loss(made, first[at]) + _HUE * tint(made, first[at])
+        loss = _STAY * F.l1_loss(made, first[at]) + _HUE * tint(shown, target[at])
         loss = loss + _POSE * pose(points_y, points[at], seen[at])
         loss = loss + _EXPRESSION * expression(readers.blendshapes(points_y), shapes[at], seen[at])
         for part, wanted in zip(readers.encoder.parts, goals, strict=True):
