@@ -140,8 +140,8 @@ class FrameSwapper:
     ``faces``: whom to swap: "largest", "all", or "reference", the person in ``reference``. ``smooth``: seconds over
     which streams are steadied, 0..5. ``tune``: steps in which what is asked of the network is tuned to each single
     picture, which takes seconds; 0 leaves it out, as streams do. ``look``: see ``LookOptions``. Loading takes seconds:
-    keep it, and ``close`` it or use it in a ``with`` block. Not thread-safe. Raises FsvideoError where a source shows no
-    face or weights lack.
+    keep it, and ``close`` it or use it in a ``with`` block. Not thread-safe. Raises FsvideoError where a source shows
+    no face or weights lack.
 
         swapper = fsvideo.FrameSwapper("face.jpg")
         picture = swapper(rgb)                      # one picture by itself
