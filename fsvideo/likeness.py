@@ -115,9 +115,10 @@ def _asked(job: Job, seen: Sequence[_Seen], swapper: Swapper, steps: int) -> Arr
         portrait, own = job.identity.portrait, np.mean([s.own for s in seen], axis=0)
         lines = float(np.median([line_across(s.face.crop) for s in seen])), line_of(portrait) if portrait else 0.0
         worn = swapper.glasses.as_on(own, source + missing, lines)
-    asked = replace(job, missing=missing + worn).wanted.embedding
+    wish = source + missing + worn
+    length = np.linalg.norm(wish)
     crops, masks = (np.stack([getattr(s.face, name) for s in seen]) for name in ("crop", "mask"))
-    return np.asarray(swapper.tuned(crops, masks, source + worn, asked, steps) - source, np.float32)
+    return np.asarray(length * swapper.tuned(crops, masks, source + worn, wish / length, steps) - source, np.float32)
 
 
 def always(frame: Frame) -> FramesAt:

@@ -95,7 +95,7 @@ def test_the_target_s_glasses_decide(finder: FaceFinder, compact: Swapper) -> No
     """The same source, with glasses, on the same photo, bare and with glasses drawn on: they are taken off, or stay."""
     assert compact.glasses is not None
     bare = crops(finder, compact)[0]
-    options = SwapOptions((EXAMPLES / "grace_hopper.jpg",), Path(), Path())
+    options = SwapOptions((EXAMPLES / "grace_hopper.jpg",), Path(), Path(), tune=0)
     stage = Stage(options, finder, compact)
     track = _track(0, 0, finder.find(bare)[0])
     assert isinstance(compact, AEISwapper)
