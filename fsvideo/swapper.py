@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Protocol
@@ -127,9 +128,14 @@ class AEISwapper:
     def tuned(self, crops: Array, masks: Array, goal: Array, asked: Array, steps: int) -> Array:
         if steps == 0 or not self.trained:
             return asked
-        readers = Readers(self.encoder, load_mesh().to(self.device), load_blendshapes().to(self.device))
-        mask, wanted, start = (torch.from_numpy(x).to(self.device) for x in (masks[:, None], goal, asked))
-        z_id: Array = tuned(self.net, readers, self._tensor(crops), mask, wanted, start, steps).cpu().numpy()
+        # On Apple's GPUs PyTorch lacks some gradients.
+        device = torch.device("cpu") if self.device.type == "mps" else self.device
+        net, encoder = self.net, self.encoder
+        if device != self.device:
+            net, encoder = deepcopy(net).to(device), deepcopy(encoder).to(device)
+        readers = Readers(encoder, load_mesh().to(device), load_blendshapes().to(device))
+        mask, wanted, start = (torch.from_numpy(x).to(device) for x in (masks[:, None], goal, asked))
+        z_id: Array = tuned(net, readers, self._tensor(crops, device), mask, wanted, start, steps).cpu().numpy()
         return z_id
 
     @property
@@ -145,8 +151,8 @@ class AEISwapper:
     def _chain(self) -> Chain:
         return Chain(self.net, self.refiner).eval()
 
-    def _tensor(self, crops: Array | Image) -> Tensor:
-        x = torch.from_numpy(np.ascontiguousarray(crops)).to(self.device)
+    def _tensor(self, crops: Array | Image, device: torch.device | None = None) -> Tensor:
+        x = torch.from_numpy(np.ascontiguousarray(crops)).to(device or self.device)
         return x.permute(0, 3, 1, 2).float() / 127.5 - 1
 
     @cached_property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -75,6 +76,13 @@ def test_the_way_down_is_the_same_for_a_single_crop_with_channels_last(pair: Pai
     plain, other = (tuned(pair.swapper.net, readers, x, mask, z_id, z_id, 2) for x in (target, last))
     assert torch.equal(plain, other)
     assert not torch.allclose(plain, z_id, atol=1e-3)
+
+
+def test_what_apples_gpus_cannot_is_done_on_the_cpu(pair: Pair) -> None:
+    mask = np.ones((1, 256, 256), np.float32)
+    elsewhere = replace(pair.swapper, device=torch.device("mps"))
+    plain, other = (one.tuned(pair.target[None], mask, pair.z_id, pair.z_id, 1) for one in (pair.swapper, elsewhere))
+    assert np.array_equal(plain, other)
 
 
 def test_only_a_network_that_knows_faces_is_tuned_and_only_where_that_is_asked(pair: Pair) -> None:
