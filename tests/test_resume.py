@@ -189,7 +189,7 @@ def test_other_work_is_recognised_said_and_done_anew(clip: Path, whole: Path, sw
         watch = Watch()
         result = pipeline.swap(replace(changed, resume=True), swapper, watch)
         assert [note for note in watch.notes if f"of another {word}:" in note], word
-        assert watch.done == {"faces": result.frames, "likeness": 3, "swap": result.frames}
+        assert watch.done == {"faces": result.frames, "likeness": 5, "tuning": 0, "swap": result.frames}
         output.unlink()
     as_it_was()
     watch = Watch()
@@ -209,7 +209,7 @@ def test_finished_parts_are_not_thrown_away_unasked(clip: Path, whole: Path, swa
     watch = Watch()
     result = pipeline.swap(replace(options, overwrite=True), swapper, watch)
     assert any("thrown away" in note for note in watch.notes)
-    assert watch.done == {"faces": result.frames, "likeness": 3, "swap": result.frames}
+    assert watch.done == {"faces": result.frames, "likeness": 5, "tuning": 0, "swap": result.frames}
     assert_same(whole, options.output)
 
 
@@ -292,7 +292,7 @@ def test_a_folder_of_images_goes_on(swapper: Swapper, tmp_path: Path) -> None:
     broken_off(again, swapper, "swap", 12)
     watch = Watch()
     pipeline.swap(replace(again, resume=True), swapper, watch)
-    assert watch.done == {"likeness": 3, "swap": 12}
+    assert watch.done == {"likeness": 5, "tuning": 0, "swap": 12}
     names = [p.name for p in sorted((tmp_path / "a").iterdir())]
     assert len(names) == 20
     assert names == [p.name for p in sorted((tmp_path / "b").iterdir())]
