@@ -12,7 +12,7 @@ import numpy as np
 
 from fsvideo import pipeline
 from fsvideo.networks import load_finder, pick_device
-from fsvideo.options import Backend, Device, Look, Part, Region, SwapOptions, SwapResult
+from fsvideo.options import TUNE_STEPS, Backend, Device, Look, Part, Region, SwapOptions, SwapResult
 from fsvideo.outputs import default_output
 from fsvideo.stream import Stage, Stream, frame_of, of_rgb, rgb_of
 from fsvideo.swapper import Swapper
@@ -160,7 +160,7 @@ class FrameSwapper:
         device: Device = "auto",
         backend: Backend = "auto",
         smooth: float = 0.5,
-        tune: int = 12,
+        tune: int = TUNE_STEPS,
         swapper: Swapper | None = None,
         **look: Unpack[LookOptions],
     ) -> None:

@@ -30,6 +30,11 @@ from fsvideo.types import Array, Frame, MediaInfo
 FramesAt: TypeAlias = Callable[[Sequence[int]], Iterable[Frame]]
 """The frames with these numbers, which rise."""
 
+_LOOKS = 5  # frames of a person that are looked at
+_GAIN = 1.0  # of what is missing; a second round from there gains nothing more
+_NEAR = 100  # frames behind a segment's first one, from which decoding begins, that halve what a frame is worth
+_FAR = 300  # such frames beyond which none is taken while others are there
+
 
 @dataclass(frozen=True)
 class _Seen:
@@ -38,12 +43,6 @@ class _Seen:
     face: FaceTask
     shown: Array
     own: Array
-
-
-_LOOKS = 5  # frames of a person that are looked at
-_GAIN = 1.0  # of what is missing; a second round from there gains nothing more
-_NEAR = 100  # frames behind a segment's first one, from which decoding begins, that halve what a frame is worth
-_FAR = 300  # such frames beyond which none is taken while others are there
 
 
 def worth_looking(

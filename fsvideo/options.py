@@ -19,6 +19,7 @@ LOOK_CHOICES: dict[str, tuple[str, ...]] = {
     "color": ("match", "keep"),
     "sharpness": ("match", "keep"),
 }
+TUNE_STEPS = 12  # by default
 LOOK_RANGES: dict[str, tuple[float, float]] = {"feather": (0, 0.5), "scale": (0.8, 1.2), "strength": (0, 1.5)}
 
 
@@ -96,7 +97,7 @@ class SwapOptions:
     model: str = "compact"
     refine: bool = True
     refine_strength: float = 1.0  # share of HEAR-Net's repair that is taken, 0..1
-    tune: int = 12  # steps in which what is asked of the network is tuned to source and person; 0: none
+    tune: int = TUNE_STEPS  # steps in which what is asked of the network is tuned to source and person; 0: none
     detect_size: int = 1280  # longer side of the pictures in which faces are looked for
     look: Look = Look()
     smooth: float = 0.5  # seconds of the window that steadies points and colour; 0 is off

@@ -139,7 +139,7 @@ def _corrected(
             yield frame
             ui.advance()
         if options.tune and numbers:
-            ui.stage("tuning", 0)
+            ui.stage("tuning", 0)  # when the last of them was swapped, seconds go by
 
     return likeness.corrected(jobs, frames, info, swapper, options, found.cuts)
 

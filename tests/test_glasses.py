@@ -16,7 +16,7 @@ from fsvideo.faces.align import crop
 from fsvideo.faces.detect import FaceFinder
 from fsvideo.faces.draw import Canvas
 from fsvideo.glasses import Glasses
-from fsvideo.options import SwapOptions
+from fsvideo.options import TUNE_STEPS, SwapOptions
 from fsvideo.stream import Stage, _track, frame_of, of_rgb
 from fsvideo.swapper import AEISwapper, Swapper, load_swapper
 from fsvideo.types import Image
@@ -95,20 +95,21 @@ def test_the_target_s_glasses_decide(finder: FaceFinder, compact: Swapper) -> No
     """The same source, with glasses, on the same photo, bare and with glasses drawn on: they are taken off, or stay."""
     assert compact.glasses is not None
     bare = crops(finder, compact)[0]
-    options = SwapOptions((EXAMPLES / "grace_hopper.jpg",), Path(), Path(), tune=0)
-    stage = Stage(options, finder, compact)
     track = _track(0, 0, finder.find(bare)[0])
     assert isinstance(compact, AEISwapper)
-    unknowing = Stage(options, finder, replace(compact, glasses=None))
-    taken: list[float] = []
-    for picture in (bare, bespectacled(bare)):
-        told = []
-        for one in (stage, unknowing):
-            made = one.corrected(frame_of(picture), of_rgb(picture), one.jobs([(track, 1.0)], ()))[0]
-            assert made.missing is not None
-            told.append(compact.glasses.worn(made.identity.embedding + made.missing))
-        taken.append(told[1] - told[0])
-    assert taken == pytest.approx([1.5, 0], abs=0.02)  # a pair and a half; nothing where both wear some
+    taken: dict[int, list[float]] = {0: [], TUNE_STEPS: []}
+    for tune, pairs in taken.items():
+        options = SwapOptions((EXAMPLES / "grace_hopper.jpg",), Path(), Path(), tune=tune)
+        stage, unknowing = (Stage(options, finder, one) for one in (compact, replace(compact, glasses=None)))
+        for picture in (bare, bespectacled(bare)):
+            told = []
+            for one in (stage, unknowing):
+                made = one.corrected(frame_of(picture), of_rgb(picture), one.jobs([(track, 1.0)], ()))[0]
+                assert made.missing is not None
+                told.append(compact.glasses.worn(made.identity.embedding + made.missing))
+            pairs.append(told[1] - told[0])
+    assert taken[0] == pytest.approx([1.5, 0], abs=0.02)  # a pair and a half; nothing where both wear some
+    assert taken[TUNE_STEPS][0] > 1 and abs(taken[TUNE_STEPS][1]) < 0.02  # tuning brings them back by no half
 
 
 def test_another_encoder_knows_nothing_of_glasses(tmp_path: Path) -> None:

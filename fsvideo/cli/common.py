@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fsvideo.options import TUNE_STEPS
 from fsvideo.types import FsvideoError
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ REFINE = click.option(
 TUNE = click.option(
     "--tune",
     type=click.IntRange(0, 100),
-    default=12,
+    default=TUNE_STEPS,
     show_default=True,
     metavar="N",
     help="Steps in which what is asked of the network is tuned to source and person, before frames are swapped: more "

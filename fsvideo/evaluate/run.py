@@ -19,6 +19,7 @@ from fsvideo.evaluate.stills import Tools, evaluate_people
 from fsvideo.faces.detect import FaceFinder
 from fsvideo.faces.occlude import Occluders, load_cutouts
 from fsvideo.networks import load_finder, pick_device
+from fsvideo.options import TUNE_STEPS
 from fsvideo.swapper import Swapper, load_swapper
 from fsvideo.types import FaceError, MediaError, Ui
 
@@ -36,7 +37,7 @@ class EvaluateOptions:
     model: str = "compact"
     swappers: tuple[str, ...] = ("aei",)
     refine: bool = True
-    tune: int = 12
+    tune: int = TUNE_STEPS
     judge: str = "judge"
     features: Path | None = None
     occluders: Path | None = None
