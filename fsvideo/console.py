@@ -26,6 +26,8 @@ from fsvideo.types import FsvideoError
 
 _LOG_WIDTH = 10_000  # characters
 
+_LONG = 1.0  # seconds after which a stage that counts nothing is told, too
+
 
 class _Rate(ProgressColumn):
     """How many a second the running stage does."""
@@ -153,6 +155,8 @@ class Terminal:
             seconds = max(1e-6, time.monotonic() - self._began)
             rate = f"{self._done / seconds:.1f} {self._unit}/s"
             self.console.print(f"  [dim]{self._stage:<10} {self._done} {self._unit} in {seconds:.1f} s, {rate}[/]")
+        elif self._stage and (seconds := time.monotonic() - self._began) >= _LONG:
+            self.console.print(f"  [dim]{self._stage:<10} {seconds:.1f} s[/]")
         self._stage, self._done = "", 0
 
 
