@@ -5,13 +5,14 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
+from fsvideo.likeness import by_person
 from fsvideo.media.write import ENCODERS, WriteOptions, choose_encoder, in_parts, open_writer, refuse
 from fsvideo.media.writer import PartsWriter
 from fsvideo.options import Forecast, SwapOptions
@@ -31,10 +32,12 @@ def forecast(
     jobs: list[Job],
     swapper: Swapper,
     ui: Ui,
+    correct: Callable[[list[Job]], list[Job]],
 ) -> Forecast:
     """Time, and room on the disk, that ``options`` would take. Nothing is written but in the system's scratch folder.
 
-    ``settings``: of the writer, without a work folder. Raises FsvideoError where the output could not be written.
+    ``settings``: of the writer, without a work folder. ``correct``: what is done for each person before pass 2; it is
+    tried with one. Raises FsvideoError where the output could not be written.
     """
     refuse(options.output, info, overwrite=True)
     faces = np.zeros(len(found.footage.times), np.int64)
@@ -43,6 +46,10 @@ def forecast(
     encoder, free = _encoder(options, info), shutil.disk_usage(options.output.parent).free
     if not in_parts(options.output, info):
         return Forecast(encoder, None, None, free)
+    people = by_person(jobs)
+    began = time.monotonic()
+    correct(people[0])
+    before = len(people) * (time.monotonic() - began)
     ui.stage("trial", 0)
     first = _begin(found, faces)
     with tempfile.TemporaryDirectory() as scratch:
@@ -52,7 +59,7 @@ def forecast(
         if faces.any():
             busy, size = _pace(place, options, settings, info, found, first, jobs, swapper, ui)
             each = max(0.0, busy - plain) / max(1.0, float(faces[first : first + 2 * options.batch_size].mean()))
-    seconds = len(faces) * plain + int(faces.sum()) * each
+    seconds = before + len(faces) * plain + int(faces.sum()) * each
     return Forecast(encoder, seconds, round(size * len(faces)), free)
 
 

@@ -53,7 +53,7 @@ def worth_looking(
     ``cuts``: frames from which decoding can begin. ``among``: the only frames there are.
     """
     chosen: defaultdict[int, list[Job]] = defaultdict(list)
-    for group in _groups(jobs).values():
+    for group in by_person(jobs):
         seen = [
             (job.track.start + int(row), float(value), job)
             for job in group
@@ -125,11 +125,12 @@ def always(frame: Frame) -> FramesAt:
     return lambda numbers: [frame] * len(numbers)
 
 
-def _groups(jobs: Sequence[Job]) -> dict[Hashable, list[Job]]:
+def by_person(jobs: Iterable[Job]) -> list[list[Job]]:
+    """The jobs of each person and source, which are looked at, and tuned, together."""
     groups: defaultdict[Hashable, list[Job]] = defaultdict(list)
     for job in jobs:
         groups[_key(job)].append(job)
-    return groups
+    return list(groups.values())
 
 
 def _key(job: Job) -> Hashable:

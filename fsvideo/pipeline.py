@@ -123,7 +123,13 @@ def _swap(
             _reel(options, options.compare, settings, seal, info, found, ui)
     elif jobs:
         trial = outputs.write_options(options, swapper, None)
-        result.forecast = forecast(options, trial, info, found, jobs, swapper, ui)
+        result.seconds = time.monotonic() - began  # what is tried from here on is foretold
+
+        def correct(some: list[Job]) -> list[Job]:
+            return _corrected(some, info, swapper, options, ui, found)
+
+        result.forecast = forecast(options, trial, info, found, jobs, swapper, ui, correct)
+        return result
     result.seconds = time.monotonic() - began
     return result
 

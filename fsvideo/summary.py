@@ -89,7 +89,8 @@ def _planned_rows(result: SwapResult, options: SwapOptions) -> list[tuple[str, s
     if plan.encoder:
         rows.append(("encoder", plan.encoder))
     if plan.seconds is not None:
-        pass2 = f"{_span(plan.seconds)} to swap and encode (tried out on a few frames)"
+        work = "tune, swap and encode" if options.tune else "swap and encode"
+        pass2 = f"{_span(plan.seconds)} to {work} (tried out on a few frames)"
         rows.append(
             ("would take", f"about {_span(result.seconds + plan.seconds)}: {pass2}, the rest to find the faces")
         )

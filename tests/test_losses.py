@@ -132,6 +132,25 @@ def test_texture_looks_at_the_middle_of_the_crop() -> None:
     assert losses.texture(rim, target).item() == 0
 
 
+def test_stains_are_shades_that_nothing_near_them_in_the_target_has() -> None:
+    plain = torch.zeros(1, 3, 256, 256)
+    stripes = torch.tensor([0.2] * 4 + [0.0] * 4).repeat(32).expand(1, 3, 256, 256)
+    # Each place is .1 off the mean of its pair, and a coarser look sees none.
+    assert losses.stains(stripes, plain).item() == pytest.approx(math.log(0.11 / 0.01) / 2, rel=1e-4)
+    assert losses.stains(stripes + 0.3, plain).item() == pytest.approx(math.log(0.11 / 0.01) / 2, rel=1e-4)
+    assert losses.stains(plain, stripes).item() == losses.stains(stripes, stripes).item() == 0
+
+
+def test_stains_may_move_as_wrinkles_do_but_not_far() -> None:
+    plain = torch.zeros(1, 3, 256, 256)
+    band = plain.clone()
+    band[..., 112:144, :] = torch.tensor([0.2] * 4 + [0.0] * 4).repeat(32)
+    alone = losses.stains(band, plain).item()
+    near, far = (losses.stains(band, torch.roll(band, step, 2)).item() for step in (8, 64))
+    assert near < 0.3 * alone
+    assert far == pytest.approx(alone, rel=0.1)
+
+
 def test_mesh_is_the_distance_of_points_the_fine_ones_four_times_over() -> None:
     target = torch.zeros(3, 4, 3)
     y = target.clone()

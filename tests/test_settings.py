@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,8 @@ from fsvideo.cli.settings import used, user_config
 from fsvideo.console import Silent
 from fsvideo.options import Region, SwapOptions
 from fsvideo.summary import made_rows
-from fsvideo.swapper import tiny
-from fsvideo.types import FsvideoError
+from fsvideo.swapper import AEISwapper, tiny
+from fsvideo.types import Array, FsvideoError
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE, CLIP = ROOT / "examples" / "grace_hopper.jpg", ROOT / "examples" / "astronaut.mp4"
@@ -175,6 +176,23 @@ def test_a_dry_run_foretells_time_and_room_and_writes_nothing(tmp_path: Path) ->
     rows = dict(made_rows(dry, options, dry_run=True))
     assert "x264, crf 12, preset faster" in rows["encoder"] and "exists already" in rows["would write"]
     assert "about" in rows["would take"] and "MB needed" in rows["disk"]
+
+
+def test_a_dry_run_counts_what_tuning_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def slow(self: AEISwapper, crops: Array, masks: Array, goal: Array, asked: Array, steps: int) -> Array:
+        time.sleep(0.5 * steps)
+        return asked
+
+    monkeypatch.setattr(AEISwapper, "tuned", slow)
+    foretold = []
+    for steps in (0, 20):
+        options = SwapOptions((SOURCE,), CLIP, tmp_path / "out.mp4", end=1.0, tune=steps)
+        dry = pipeline.swap(options, tiny(), Silent(), write=False)
+        assert dry.forecast is not None and dry.forecast.seconds is not None
+        foretold.append(dry.forecast.seconds)
+        words = dict(made_rows(dry, options, dry_run=True))["would take"]
+        assert ("to tune, swap and encode" in words) == (steps > 0)
+    assert foretold[1] - foretold[0] > 5
 
 
 def test_a_dry_run_refuses_what_could_not_be_written(tmp_path: Path) -> None:

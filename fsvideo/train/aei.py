@@ -119,6 +119,8 @@ class AEITrainer:
                 terms["steady"] = losses.steady(self._swap(moved, batch.z_id[:quarter])[0].float(), wanted_moved)
             if s.w_texture > 0:
                 terms["texture"] = losses.texture(y_hat.float(), batch.target)
+            if s.w_stains > 0:
+                terms["stains"] = losses.stains(y_hat.float(), batch.target)
             if s.w_tint > 0:
                 terms["tint"] = tint(made.float(), batch.target)
             maps = [m for name in _WATCHERS if name in seen for m in seen[name][1]]
@@ -133,6 +135,7 @@ class AEITrainer:
         weights |= {"mesh": s.w_mesh, "pose": s.w_pose, "expression": s.w_expression}
         weights |= {
             "texture": s.w_texture,
+            "stains": s.w_stains,
             "tint": s.w_tint,
             "steady": s.w_steady,
             "adv": s.w_adv,

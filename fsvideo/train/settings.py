@@ -21,6 +21,7 @@ class AEISettings:
     w_expression: float = 24.0  # of the expression that is read off the face mesh
     w_pose: float = 20.0  # of the face mesh as a whole turned, moved and enlarged
     w_texture: float = 2.0  # of fine detail as strong as the target's; 0: without it
+    w_stains: float = 0.0  # of light and dark that varies no more than in the target nearby; 0: without it
     w_tint: float = 40.0  # of the target's colour differences; 0: without it
     w_steady: float = 80.0  # of the same result, moved, for a target that moved by parts of a pixel; 0: without it
     w_att: float = 6.0
@@ -65,8 +66,8 @@ class AEISettings:
 
 # What --losses takes. The shipped weights' own are the defaults above; the others are FaceShifter's terms alone.
 _PLAIN = {"w_adv": 1.0, "w_second": 0.0, "w_third": 0.0, "enough": 1.0, "w_feature": 0.0, "w_texture": 0.0}
-_PLAIN |= {"w_tint": 0.0, "w_away": 0.0, "w_mesh": 0.0, "w_expression": 0.0, "w_pose": 0.0, "w_steady": 0.0}
-_PLAIN |= {"as_shown": False}
+_PLAIN |= {"w_stains": 0.0, "w_tint": 0.0, "w_away": 0.0, "w_mesh": 0.0, "w_expression": 0.0, "w_pose": 0.0}
+_PLAIN |= {"w_steady": 0.0, "as_shown": False}
 LOSSES: dict[str, dict[str, object]] = {
     "shipped": {},
     "brief": {"identity": ("id",), "w_att": 10.0, "w_id": 10.0, "w_rec": 5.0, **_PLAIN},
