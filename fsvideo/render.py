@@ -20,6 +20,7 @@ from fsvideo.faces.mask import beside, closed, face_mask, scaled
 from fsvideo.faces.passing import passes_before, shown_beside
 from fsvideo.faces.rims import match_rims, without_rims
 from fsvideo.faces.sharpness import Detail, match_sharpness, without_streaks
+from fsvideo.faces.teeth import match_teeth
 from fsvideo.faces.tone import Cast, Plain, as_left, match_color, match_light, match_tint, plain_parts
 from fsvideo.media.color import add_rgb, region_rgb
 from fsvideo.meter import OFF, Meter
@@ -62,6 +63,7 @@ class FaceTask:
     crop: Array  # (S, S, 3)
     mask: Array  # (S, S)
     plain: Plain  # where it has no features
+    mouth: Array  # (20, 2) the outline of its lips in the crop
     matrix: Array
     opacity: float
 
@@ -109,7 +111,8 @@ def _cut(frame: Frame, info: MediaInfo, job: Job, spec: CropSpec, meter: Meter) 
                 theirs = transform(to_crop, other.outline[frame.index - other.start])
                 mask = mask * beside(theirs, spec.size, with_head=before)
         plain = plain_parts(scaled(outline, job.look.scale), features, spec.size)
-    return FaceTask(job, box, region, np.clip(crop, 0, 255), mask, plain, matrix, opacity)
+    mouth = features_of(features)["mouth"][0]
+    return FaceTask(job, box, region, np.clip(crop, 0, 255), mask, plain, mouth, matrix, opacity)
 
 
 def swap_faces(
@@ -274,6 +277,8 @@ class Painter:
                 swapped, detail = match_sharpness(swapped, *where, past.detail)
                 past = replace(past, detail=detail)
             swapped = match_rims(as_left(swapped, made, face.crop), face.crop, face.plain)
+            if look.color == "match":
+                swapped = match_teeth(swapped, face.crop, face.mouth)
             self.past[face.job.track.id] = past
             box = masked(face.mask, face.matrix, face.box)
             part = box.within(face.box)

@@ -123,3 +123,17 @@ def test_where_no_skin_is_near_the_hue_is_the_targets_own() -> None:
     mended = match_tint(face() * 1.5, face(), plain(bare=EVERYWHERE, beard=EVERYWHERE))
     flat = mended[40:80, 40:80].mean((0, 1))
     np.testing.assert_allclose(flat / flat.sum(), SKIN / SKIN.sum(), atol=0.02)
+
+
+@pytest.mark.parametrize(("shade", "stays"), [(1.0, False), (0.65, True)])
+def test_a_narrower_lip_leaves_skin_above_it_and_a_lip_stays_red(shade: float, stays: bool) -> None:
+    """Where the target has a lip as dark as half of its skin, the result is as light as skin, or a lighter lip."""
+    rows = np.s_[40:52, 30:90]
+    target, made = face(), face()
+    target[rows] = np.float32([120, 50, 50])
+    made[rows] = np.float32([150, 150, 150]) * np.float32(shade)
+    lip, skin = np.zeros((32, 32), np.float32), EVERYWHERE.copy()
+    lip[10:13, 7:23], skin[9:14, 6:24] = 1, 0
+    mended = match_tint(made, target, plain(bare=skin, lip=lip))[44:48, 50:70].mean((0, 1))
+    off = float(np.abs(mended / mended.sum() - SKIN / SKIN.sum()).max())
+    assert off > 0.04 if stays else off < 0.01

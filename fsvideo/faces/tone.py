@@ -31,6 +31,7 @@ LIGHTEST = np.float32(1.6)  # times as bright as the target's: up to there skin 
 SKIN_AROUND = 1 / 8  # of the crop's side: from how far around brows and beards the skin's hue below them is guessed
 UNSEEN = np.float32(1e-3)  # weight of the picture itself there, which counts where no skin is near
 BARED = (0.05, 0.25)  # logarithm of brightness by which a result is lighter than brow or beard: then skin lies there
+AS_SKIN = (-0.2, -0.08)  # the same by which a result's lip is lighter than its skin: then it is skin, too
 APART = (0.25, 0.5)  # logarithm of brightness: how far off the result may be, and from where on it is no use
 SHADED = (0.5, 0.8)  # the same on a temple that is darker than the target's: more than the shade of a cheekbone
 # Parts of the face's width from where on skin begins to be mended, and from where it is wholly:
@@ -46,6 +47,7 @@ _BROW = (0.03, 0.08)  # away from a brow: up to where its hair may lie, and from
 _OUTSIDE = (0.0, 0.05)  # outside the face's outline
 _LIDS = (0.08, 0.14)  # away from an eye: up to where lids reach, and from where on none is
 _LASHES = (0.0, 0.03)  # away from an eye: where its lids begin
+_LIP = (0.0, 0.03)  # away from the upper half of a mouth: where its lip ends
 _BEARD = (-0.40, -0.30)  # above the line through the eyes: where beards begin
 
 
@@ -96,6 +98,7 @@ class Plain:
     beard: Array  # skin below that: where the target's hue may not be that of skin, either
     jaw: Array  # the edge of the face below the eyes, without the chin
     lids: Array  # around the eyes: nor may it be there, where lashes, make-up and shadows are
+    lip: Array  # the upper lip: nor there, where another mouth has a narrower one
 
     @property
     def skin(self) -> Array:
@@ -120,10 +123,12 @@ def match_tint(swapped: Array, target: Array, plain: Plain | None = None) -> Arr
     if plain is None:
         change = _retinted(ours, theirs, TINT_SIGMA, None)
     else:
-        theirs = _bared(ours, theirs, plain)
+        lip = _narrower(ours, theirs, plain)
+        theirs = _bared(ours, theirs, plain, lip)
         change = _retinted(ours, theirs, TINT_SIGMA, plain)
         ours[..., 1:] += change
-        change += _retinted(ours, theirs, SKIN_SIGMA, plain) * cv2.max(plain.bare, plain.brows)[..., None]
+        closely = cv2.max(cv2.max(plain.bare, plain.brows), lip)
+        change += _retinted(ours, theirs, SKIN_SIGMA, plain) * closely[..., None]
     rgb = np.asarray(cv2.transform(change, FROM_CC), np.float32)
     return np.asarray(cv2.add(swapped, _enlarged(rgb, swapped)), np.float32)
 
@@ -140,15 +145,32 @@ def _retinted(ours: Array, theirs: Array, sigma: float, plain: Plain | None) -> 
     return np.asarray(np.clip(chroma_t * share - chroma, -STAIN, STAIN), np.float32)
 
 
-def _bared(ours: Array, theirs: Array, plain: Plain) -> Array:
-    """Their picture with hair in the face, and lids, filled in from the skin around them where ours is lighter."""
-    lighter = cv2.log((cv2.max(ours[..., 0], 0) + LEAST) / (cv2.max(theirs[..., 0], 0) + LEAST))
+def _bared(ours: Array, theirs: Array, plain: Plain, lip: Array) -> Array:
+    """Their picture with hair in the face, and lids, filled in from the skin around them where ours is lighter, and so
+    the part of a ``lip`` that is skin now."""
     hair = cv2.max(cv2.max(plain.brows, plain.beard), plain.lids)
-    skin, sigma = plain.skin * (1 - hair), len(hair) * SKIN_AROUND
+    around = _around(theirs, plain.skin * (1 - hair))
+    bared = cv2.max(hair * ramp(_lighter(ours, theirs), *BARED), lip)
+    return np.asarray(theirs + (around - theirs) * bared[..., None], np.float32)
+
+
+def _narrower(ours: Array, theirs: Array, plain: Plain) -> Array:
+    """(s, s) 0..1: where their upper lip is, and ours is lighter, and as light as skin: another mouth's is narrower."""
+    as_light = ramp(_lighter(ours, _around(ours, plain.skin)), *AS_SKIN)
+    return np.asarray(plain.lip * as_light * ramp(_lighter(ours, theirs), *BARED), np.float32)
+
+
+def _lighter(ours: Array, theirs: Array) -> Array:
+    """Logarithm of how much lighter one picture (s, s, 3), Y, Cb, Cr, is than the other."""
+    return np.asarray(cv2.log((ours[..., 0].clip(0) + LEAST) / (theirs[..., 0].clip(0) + LEAST)), np.float32)
+
+
+def _around(picture: Array, skin: Array) -> Array:
+    """What the ``skin`` (s, s) around each place of a picture (s, s, 3) shows."""
+    sigma = len(skin) * SKIN_AROUND
     weight = cv2.GaussianBlur(skin, (0, 0), sigma)[..., None]
-    around = cv2.GaussianBlur(theirs * skin[..., None], (0, 0), sigma)
-    around = (around + UNSEEN * theirs) / (weight + UNSEEN)
-    return np.asarray(theirs + (around - theirs) * (hair * ramp(lighter, *BARED))[..., None], np.float32)
+    around = cv2.GaussianBlur(picture * skin[..., None], (0, 0), sigma)
+    return np.asarray((around + UNSEEN * picture) / (weight + UNSEEN), np.float32)
 
 
 def plain_parts(outline: Array, features: Array, size: int) -> Plain:
@@ -177,6 +199,10 @@ def plain_parts(outline: Array, features: Array, size: int) -> Plain:
     near = 1 - ramp(away["eyes"], *_LIDS)
     eyes = near * ramp(away["brows"], *_BARE)
     lids = near * ramp(away["eyes"], *_LASHES) * (1 - around)
+    mouth = parts["mouth"][0]  # along the upper lip from corner to corner, and back along the lower one
+    half = len(mouth) // 2
+    middle = (mouth[1:half] + mouth[:half:-1]) / 2
+    lip = 1 - ramp(distance_from(np.concatenate([mouth[: half + 1], middle[::-1]]), small) / wide, *_LIP)
     shaven = ramp(above, *_BEARD)
     upper = cv2.max(bare, eyes) * shaven * (1 - around) * (1 - forehead)
     beard = bare * (1 - shaven) * (1 - around)
@@ -184,7 +210,8 @@ def plain_parts(outline: Array, features: Array, size: int) -> Plain:
     aside = np.abs(along - (right + left) @ across / 2) / wide
     jaw = (1 - ramp(deep, *_EDGE)) * (1 - around) * (1 - ramp(above, *_CHEEK)) * ramp(aside, *_CHIN)
     parts_of = (
-        np.asarray(one, np.float32) for one in (around, bare, forehead, temples, sides, brows, upper, beard, jaw, lids)
+        np.asarray(one, np.float32)
+        for one in (around, bare, forehead, temples, sides, brows, upper, beard, jaw, lids, lip)
     )
     return Plain(*parts_of)
 

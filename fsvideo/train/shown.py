@@ -19,6 +19,7 @@ from fsvideo.faces.irises import AROUND, EYES, GREEN, RED
 from fsvideo.faces.mask import outline
 from fsvideo.faces.tone import (
     APART,
+    AS_SKIN,
     BARED,
     FROM_CC,
     GLARE,
@@ -78,6 +79,7 @@ class Maps(NamedTuple):
     beard: Tensor
     jaw: Tensor
     lids: Tensor
+    lip: Tensor
 
     @property
     def skin(self) -> Tensor:
@@ -132,10 +134,12 @@ def tinted(y: Tensor, target: Tensor, maps: Maps | None = None) -> Tensor:
     if maps is None:
         change = _retinted(ours, theirs, TINT_SIGMA, None)
     else:
-        theirs = _bared(ours, theirs, maps)
+        lip = _narrower(ours, theirs, maps)
+        theirs = _bared(ours, theirs, maps, lip)
         change = _retinted(ours, theirs, TINT_SIGMA, maps)
         ours = torch.cat([ours[:, :1], ours[:, 1:] + change], 1)
-        change = change + _retinted(ours, theirs, SKIN_SIGMA, maps) * torch.maximum(maps.bare, maps.brows)
+        closely = torch.maximum(torch.maximum(maps.bare, maps.brows), lip)
+        change = change + _retinted(ours, theirs, SKIN_SIGMA, maps) * closely
     rgb = torch.einsum("ck,nkhw->nchw", y.new_tensor(FROM_CC), change)
     return y + _enlarged(rgb, y) / 127.5
 
@@ -181,13 +185,25 @@ def _retinted(ours: Tensor, theirs: Tensor, sigma: float, maps: Maps | None) -> 
     return (chroma_t * share - chroma).clamp(-STAIN, STAIN)
 
 
-def _bared(ours: Tensor, theirs: Tensor, maps: Maps) -> Tensor:
-    lighter = ((ours[:, :1].clamp(min=0) + LEAST) / (theirs[:, :1].clamp(min=0) + LEAST)).log()
+def _bared(ours: Tensor, theirs: Tensor, maps: Maps, lip: Tensor) -> Tensor:
     hair = torch.maximum(torch.maximum(maps.brows, maps.beard), maps.lids)
-    skin, wide = maps.skin * (1 - hair), hair.shape[-1] * SKIN_AROUND
-    around = _blurred(theirs * skin, wide) + float(UNSEEN) * theirs
-    around = around / (_blurred(skin, wide) + float(UNSEEN))
-    return torch.lerp(theirs, around, hair * _ramp(lighter, *BARED))
+    around = _around(theirs, maps.skin * (1 - hair))
+    return torch.lerp(theirs, around, torch.maximum(hair * _ramp(_lighter(ours, theirs), *BARED), lip))
+
+
+def _narrower(ours: Tensor, theirs: Tensor, maps: Maps) -> Tensor:
+    as_light = _ramp(_lighter(ours, _around(ours, maps.skin)), *AS_SKIN)
+    return maps.lip * as_light * _ramp(_lighter(ours, theirs), *BARED)
+
+
+def _lighter(ours: Tensor, theirs: Tensor) -> Tensor:
+    return ((ours[:, :1].clamp(min=0) + LEAST) / (theirs[:, :1].clamp(min=0) + LEAST)).log()
+
+
+def _around(picture: Tensor, skin: Tensor) -> Tensor:
+    wide = skin.shape[-1] * SKIN_AROUND
+    around = _blurred(picture * skin, wide) + float(UNSEEN) * picture
+    return around / (_blurred(skin, wide) + float(UNSEEN))
 
 
 def _ramp(x: Tensor, low: float, high: float) -> Tensor:
