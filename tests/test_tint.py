@@ -137,3 +137,20 @@ def test_a_narrower_lip_leaves_skin_above_it_and_a_lip_stays_red(shade: float, s
     mended = match_tint(made, target, plain(bare=skin, lip=lip))[44:48, 50:70].mean((0, 1))
     off = float(np.abs(mended / mended.sum() - SKIN / SKIN.sum()).max())
     assert off > 0.04 if stays else off < 0.01
+
+
+def test_a_shade_beside_an_eye_has_the_hue_of_skin_whatever_the_lids_have() -> None:
+    """The target's lids are blue; where the result is as light it stays so, where it has a shade that is skin's."""
+    rows = np.s_[40:52, 30:90]
+    lids = np.zeros((32, 32), np.float32)
+    lids[9:14, 6:24] = 1
+    target = face()
+    target[rows] = np.float32([150, 160, 190])
+    hues = {}
+    for light in (0.55, 1.0):
+        made = target.copy()
+        made[rows] = np.float32([160, 160, 160]) * np.float32(light)
+        mended = match_tint(made, target, plain(bare=1 - lids, lids=lids))[44:48, 50:70].mean((0, 1))
+        np.testing.assert_allclose(luma(mended), luma(made[45, 60]), atol=0.5)
+        hues[light] = mended[0] - mended[2]
+    assert hues[1.0] < -20 and hues[0.55] > 20

@@ -27,11 +27,13 @@ FAINT = np.float32(0.05)  # the same of a shade beside the eyes where the source
 GLARE = np.float32(0.12)  # the same of a light along the jaw: more is a rim that no lamp makes
 LEFT = (1.5, 5.0)  # levels by which a network's picture differs: so little is the target's own, so much is another face
 RICH = np.float32(0.5)  # skin's colour goes with this power of its brightness
+SHADE = (0.4, 0.55)  # times as bright as the target's: what is painted around an eye is a brow, and a shade on skin
 LIGHTEST = np.float32(1.6)  # times as bright as the target's: up to there skin gains colour
 SKIN_AROUND = 1 / 8  # of the crop's side: from how far around brows and beards the skin's hue below them is guessed
 UNSEEN = np.float32(1e-3)  # weight of the picture itself there, which counts where no skin is near
 BARED = (0.05, 0.25)  # logarithm of brightness by which a result is lighter than brow or beard: then skin lies there
-AS_SKIN = (-0.2, -0.08)  # the same by which a result's lip is lighter than its skin: then it is skin, too
+DARKER = (0.2, 0.45)  # by which it is darker than lids: so they say nothing of a shade's hue
+AS_SKIN = (-0.2, -0.08)  # by which a result's lip is lighter than its skin: then it is skin, too
 APART = (0.25, 0.5)  # logarithm of brightness: how far off the result may be, and from where on it is no use
 SHADED = (0.5, 0.8)  # the same on a temple that is darker than the target's: more than the shade of a cheekbone
 # Parts of the face's width from where on skin begins to be mended, and from where it is wholly:
@@ -141,16 +143,17 @@ def _retinted(ours: Array, theirs: Array, sigma: float, plain: Plain | None) -> 
     ratio = (luma.clip(0) + LEAST) / (luma_t.clip(0) + LEAST)
     share = np.minimum(ratio, 1)
     if plain is not None:  # skin in the shade is more saturated than in the light, but has less colour
-        share += (np.minimum(ratio, LIGHTEST) ** RICH - share) * (plain.skin * (1 - plain.brows))[..., None]
+        skin = cv2.max(plain.skin * (1 - plain.brows), plain.lids * ramp(ratio[..., 0], *SHADE))
+        share += (np.minimum(ratio, LIGHTEST) ** RICH - share) * skin[..., None]
     return np.asarray(np.clip(chroma_t * share - chroma, -STAIN, STAIN), np.float32)
 
 
 def _bared(ours: Array, theirs: Array, plain: Plain, lip: Array) -> Array:
-    """Their picture with hair in the face, and lids, filled in from the skin around them where ours is lighter, and so
-    the part of a ``lip`` that is skin now."""
+    """Their picture with hair in the face, and lids, filled in from the skin around them where ours is lighter; and so
+    lids in whose place ours has a shade, and the part of a ``lip`` that is skin now."""
     hair = cv2.max(cv2.max(plain.brows, plain.beard), plain.lids)
-    around = _around(theirs, plain.skin * (1 - hair))
-    bared = cv2.max(hair * ramp(_lighter(ours, theirs), *BARED), lip)
+    around, lighter = _around(theirs, plain.skin * (1 - hair)), _lighter(ours, theirs)
+    bared = cv2.max(hair * ramp(lighter, *BARED), cv2.max(plain.lids * ramp(-lighter, *DARKER), lip))
     return np.asarray(theirs + (around - theirs) * bared[..., None], np.float32)
 
 

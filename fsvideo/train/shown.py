@@ -21,6 +21,7 @@ from fsvideo.faces.tone import (
     APART,
     AS_SKIN,
     BARED,
+    DARKER,
     FROM_CC,
     GLARE,
     LEAST,
@@ -29,6 +30,7 @@ from fsvideo.faces.tone import (
     LUMA,
     MOST,
     RICH,
+    SHADE,
     SHADED,
     SHRINK,
     SKIN_AROUND,
@@ -181,14 +183,16 @@ def _retinted(ours: Tensor, theirs: Tensor, sigma: float, maps: Maps | None) -> 
     share = ratio.clamp(max=1)
     if maps is not None:
         richer = ratio.clamp(max=float(LIGHTEST)) ** float(RICH)
-        share = torch.lerp(share, richer, maps.skin * (1 - maps.brows))
+        skin = torch.maximum(maps.skin * (1 - maps.brows), maps.lids * _ramp(ratio, *SHADE))
+        share = torch.lerp(share, richer, skin)
     return (chroma_t * share - chroma).clamp(-STAIN, STAIN)
 
 
 def _bared(ours: Tensor, theirs: Tensor, maps: Maps, lip: Tensor) -> Tensor:
     hair = torch.maximum(torch.maximum(maps.brows, maps.beard), maps.lids)
-    around = _around(theirs, maps.skin * (1 - hair))
-    return torch.lerp(theirs, around, torch.maximum(hair * _ramp(_lighter(ours, theirs), *BARED), lip))
+    around, lighter = _around(theirs, maps.skin * (1 - hair)), _lighter(ours, theirs)
+    bared = torch.maximum(hair * _ramp(lighter, *BARED), maps.lids * _ramp(-lighter, *DARKER))
+    return torch.lerp(theirs, around, torch.maximum(bared, lip))
 
 
 def _narrower(ours: Tensor, theirs: Tensor, maps: Maps) -> Tensor:
