@@ -32,8 +32,8 @@ LIGHTEST = np.float32(1.6)  # times as bright as the target's: up to there skin 
 SKIN_AROUND = 1 / 8  # of the crop's side: from how far around brows and beards the skin's hue below them is guessed
 UNSEEN = np.float32(1e-3)  # weight of the picture itself there, which counts where no skin is near
 BARED = (0.05, 0.25)  # logarithm of brightness by which a result is lighter than brow or beard: then skin lies there
-DARKER = (0.2, 0.45)  # by which it is darker than lids: so they say nothing of a shade's hue
-AS_SKIN = (-0.2, -0.08)  # by which a result's lip is lighter than its skin: then it is skin, too
+DARKER = (0.2, 0.45)  # the same by which it is darker than lids: they say nothing of a shade's hue
+AS_SKIN = (-0.2, -0.08)  # the same by which a result is lighter where a lip was than its skin: then it is skin, too
 APART = (0.25, 0.5)  # logarithm of brightness: how far off the result may be, and from where on it is no use
 SHADED = (0.5, 0.8)  # the same on a temple that is darker than the target's: more than the shade of a cheekbone
 # Parts of the face's width from where on skin begins to be mended, and from where it is wholly:
