@@ -106,7 +106,7 @@ def corrected(
 
 
 def _asked(job: Job, seen: Sequence[_Seen], swapper: Swapper, steps: int) -> Array:
-    """(D,) what to ask for beyond the job's source."""
+    """(A, D) what to ask each layer for beyond the job's source; (D,) of all the same where nothing is tuned."""
     source = replace(job, missing=None).wanted.embedding
     missing = np.float32(_GAIN) * np.mean([source - s.shown * float(s.shown @ source) for s in seen], axis=0)
     worn = np.zeros_like(source)

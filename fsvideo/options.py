@@ -19,7 +19,7 @@ LOOK_CHOICES: dict[str, tuple[str, ...]] = {
     "color": ("match", "keep"),
     "sharpness": ("match", "keep"),
 }
-TUNE_STEPS = 12  # by default
+TUNE_STEPS = 16  # by default
 LOOK_RANGES: dict[str, tuple[float, float]] = {"feather": (0, 0.5), "scale": (0.8, 1.2), "strength": (0, 1.5)}
 
 

@@ -44,7 +44,7 @@ class Job:
     look: Look
     name: str = ""
     others: tuple[Track, ...] = ()
-    missing: Array | None = None  # (D,) of the source in what the swapper makes: see ``likeness``
+    missing: Array | None = None  # (D,) or (A, D) of the source in what the swapper makes: see ``likeness``
 
     @cached_property
     def wanted(self) -> Identity:

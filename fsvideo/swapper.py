@@ -78,7 +78,7 @@ class Swapper(Protocol):
         ...
 
     def tuned(self, crops: Array, masks: Array, goal: Array, asked: Array, steps: int) -> Array:
-        """(D,) what to ask for in place of ``asked`` (D,), so that results look more like ``goal`` (D,).
+        """(A, D) what to ask each layer for in place of ``asked`` (D,), so that results look more like ``goal`` (D,).
 
         Crops (N, S, S, 3) of one person, and masks (N, S, S) of where the new face is shown in them. ``steps``: of
         looking at what becomes of it, 0 for ``asked`` itself.
@@ -112,7 +112,8 @@ class AEISwapper:
             return np.concatenate([self.encoder(part).cpu().numpy() for part in parts])
 
     def swap(self, crops: Array, identities: Sequence[Identity], own: Array | None = None) -> Array:
-        z = [np.stack([i.embedding for i in identities])]
+        each = self.net.layers, self.net.config.z_id
+        z = [np.stack([np.broadcast_to(i.embedding, each) for i in identities])]
         if self.refiner is not None:
             z.append(self.embed(crops) if own is None else own)
         if self.engine is not None:  # without PyTorch, whose threads would wait for more at full speed
@@ -140,16 +141,25 @@ class AEISwapper:
 
     @property
     def network(self) -> Network:
-        """What there is to export."""
+        """What there is to export for other programs: all layers are asked for the same."""
+        return self._network(Chain(self.net, self.refiner).eval())
+
+    @property
+    def layered(self) -> Network:
+        """What runtimes compute here: layers may be asked for different things, see ``tuning``."""
+        return self._network(self._chain)
+
+    def _network(self, chain: Chain) -> Network:
         meta = {f"sha256 {name}": digest for name, digest in self.hashes.items()}
         meta |= {"fsvideo": fsvideo.__version__, "model": self.name, "crop": self.spec.to_json()}
         meta |= {"identity": self.encoder.name}
         about = " ".join(one.config.to_json() for one in (self.net, self.refiner) if one is not None)
-        return Network(self._chain, self._chain.inputs, self._chain.outputs, self._chain.probe, about, meta)
+        about += f" z_id {chain.z_id}"
+        return Network(chain, chain.inputs, chain.outputs, chain.probe, about, meta)
 
     @cached_property
     def _chain(self) -> Chain:
-        return Chain(self.net, self.refiner).eval()
+        return Chain(self.net, self.refiner, layered=True).eval()
 
     def _tensor(self, crops: Array | Image, device: torch.device | None = None) -> Tensor:
         x = torch.from_numpy(np.ascontiguousarray(crops)).to(device or self.device)
@@ -239,7 +249,7 @@ def _on(swapper: Swapper, backend: str, note: Callable[[str], None], at_once: in
     if not isinstance(swapper, AEISwapper):
         raise FsvideoError(f"{swapper.name} has no networks for the backend {backend}", "leave out --backend")
     cores = Cores(torch.get_num_threads(), at_once)
-    swapper.engine = ready(swapper.network, pick(backend, swapper.device.type), note, cores)
+    swapper.engine = ready(swapper.layered, pick(backend, swapper.device.type), note, cores)
     return swapper
 
 
@@ -314,9 +324,9 @@ def toward(source: Identity, own: Array, strength: float) -> Identity:
 
 
 def beyond(identity: Identity, missing: Array) -> Identity:
-    """The identity moved on by ``missing`` (D,); unit length."""
+    """The identity moved on by ``missing`` (D,), or for each AAD layer (A, D); unit length."""
     moved = torch.from_numpy(identity.embedding + missing)
-    return replace(identity, embedding=F.normalize(moved, dim=0).numpy())
+    return replace(identity, embedding=F.normalize(moved, dim=-1).numpy())
 
 
 def mean_identity(embeddings: Array, sources: Sequence[str]) -> Identity:

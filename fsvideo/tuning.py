@@ -1,8 +1,9 @@
 """What a network is asked for, tuned to one source and one person: a few steps of gradient descent on z_id alone.
 
-The weights stay as they are. AEI-Net answers most sources a little off, and with a little of the source's own pose and
-expression; which way that is depends on both faces. So what is asked for is moved until recognisers see more of the
-source in results, and the face mesh more of the target's pose and expression.
+AEI-Net answers most sources a little off, with a little of the source's own pose and expression, and paints shades
+where the target has plain skin; which way that is depends on both faces. So what is asked for, of each AAD layer by
+itself, is moved until recognisers see more of the source in what is shown, the face mesh more of the target's pose and
+expression, and the skin is plain. The weights stay as they are.
 """
 
 from __future__ import annotations
@@ -15,18 +16,20 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fsvideo.models.aei import AEINet
-from fsvideo.models.distances import expression, pose, tint
+from fsvideo.models.distances import expression, pose, stains, tint
 from fsvideo.models.expression import Blendshapes
 from fsvideo.models.identity import EncoderEnsemble
 from fsvideo.models.jitter import jitter
 from fsvideo.models.landmarks import FaceMesh
+from fsvideo.models.shown import maps_of, shown
 
-_RATE = 0.01  # of Adam; z_id is of unit length
+_RATE = 0.014  # of Adam; z_id is of unit length
 _DECAY = (0.8, 0.95)  # of its averages of the gradient and of its square
 _VIEWS = 2  # of each result, jittered: without that recognisers are pleased by what nobody sees
-_EXPRESSION, _POSE = 0.5, 0.7  # weights of distances, beside the cosine of each recogniser
+_EXPRESSION, _POSE = 0.4, 0.7  # weights of distances, beside the cosine of each recogniser
 _STAY = 2.0  # of the mean change of the picture: what gains nothing stays
-_HUE = 20.0  # of the distance of hues from the target's: else stains pay
+_HUE = 20.0  # of the distance of hues from the target's, before they are matched: else false ones pay
+_STAINS = 3.0  # of shades that the target has nowhere near
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,7 @@ class Readers:
 def tuned(
     net: AEINet, readers: Readers, target: Tensor, mask: Tensor, goal: Tensor, asked: Tensor, steps: int
 ) -> Tensor:
-    """(D,) what to ask for in place of ``asked`` (D,) so that results look more like ``goal`` (D,); of unit length.
+    """(A, D) what to ask each AAD layer for in place of ``asked`` (D,), of unit length: for results like ``goal`` (D,).
 
     ``target`` (N, 3, S, S) in [-1, 1]: crops of one person; ``mask`` (N, 1, S, S), 0..1: where the new face is shown.
     The same each time.
@@ -53,19 +56,23 @@ def tuned(
         first = net.generate(z_att, asked.expand(len(target), -1), target)
         points, presence = readers.mesh.look(target)
         shapes, seen = readers.blendshapes(points), presence > 0
+        maps = maps_of(points, seen, target.shape[-1])
     goals = goal.split(readers.encoder.lengths)
     dice = torch.Generator().manual_seed(0)
-    change = torch.zeros_like(asked, requires_grad=True)
-    mean, square = torch.zeros_like(asked), torch.zeros_like(asked)
+    change = asked.new_zeros(net.layers, len(asked), requires_grad=True)
+    mean, square = torch.zeros_like(change), torch.zeros_like(change)
     turns = cycle(slice(row, row + 1) for row in range(len(target)))  # several at once take memory and gain nothing
     for step, at in enumerate(islice(turns, steps), 1):
-        z_id = F.normalize(asked + change, dim=0)[None]
+        z_id = F.normalize(asked + change, dim=1)[None]
         made = net.generate([level[at] for level in z_att], z_id, target[at])
-        shown = torch.lerp(target[at], made, mask[at])
-        views, points_y = jitter(shown.repeat(_VIEWS, 1, 1, 1), dice), readers.mesh(shown)
-        loss = _STAY * F.l1_loss(made, first[at]) + _HUE * tint(shown, target[at])
-        loss = loss + _POSE * pose(points_y, points[at], seen[at])
-        loss = loss + _EXPRESSION * expression(readers.blendshapes(points_y), shapes[at], seen[at])
+        y = shown(made, target[at], mask[at], maps.at(at))
+        views = jitter(y.repeat(_VIEWS, 1, 1, 1), dice)
+        loss = _STAY * F.l1_loss(made, first[at]) + _HUE * tint(torch.lerp(target[at], made, mask[at]), target[at])
+        loss = loss + _STAINS * stains(y, target[at])
+        if sum(divmod(step - 1, len(target))) % 2 == 0:  # every other look at a crop: it takes a quarter of a step
+            points_y = readers.mesh(y)
+            loss = loss + 2 * _POSE * pose(points_y, points[at], seen[at])
+            loss = loss + 2 * _EXPRESSION * expression(readers.blendshapes(points_y), shapes[at], seen[at])
         for part, wanted in zip(readers.encoder.parts, goals, strict=True):
             loss = loss + 1 - F.cosine_similarity(part(views), wanted[None]).mean()
         # Adam by hand: torch.optim imports PyTorch's compiler, which takes longer than four of these steps.
@@ -75,4 +82,4 @@ def tuned(
             square.lerp_(gradient.square(), 1 - _DECAY[1])
             along = (mean / (1 - _DECAY[0] ** step)) / ((square / (1 - _DECAY[1] ** step)).sqrt() + 1e-8)
             change -= _RATE * along
-    return F.normalize(asked + change.detach(), dim=0)
+    return F.normalize(asked + change.detach(), dim=1)

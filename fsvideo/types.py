@@ -244,7 +244,7 @@ class Track:
 class Identity:
     """Who the result shall be: the mean of the sources' centred embeddings, unit length."""
 
-    embedding: Array  # (D,)
+    embedding: Array  # (D,); what a swapper is asked for may be (A, D), one for each of its layers
     sources: tuple[str, ...]
     portrait: Portrait | None = None  # the first source, for swappers that take pixels from it
     glasses: float = 0.0  # how surely the source wears some, 0..1

@@ -111,7 +111,8 @@ def test_aad_res_block_is_the_papers(c_out: int) -> None:
         skip = conv(np.maximum(aad(w, "aad3.", normalised(h), z_att, z_id), 0), w["conv3.weight"], w["conv3.bias"])
     assert any(k.startswith("aad3") for k in w) == (c_out != 4)
     with torch.no_grad():
-        got = block(*tensors(h, z_att, z_id)).numpy()
+        x_h, x_att, x_id = tensors(h, z_att, z_id)
+        got = block(x_h, x_att, [x_id] * 3).numpy()
     np.testing.assert_allclose(got, x + skip, rtol=1e-11, atol=1e-11)
 
 

@@ -148,7 +148,7 @@ def test_hear_net_and_its_share_are_the_same(name: str, form: graph.Form) -> Non
     crops, identities = faces(3, 64)
     wanted = whole.swap(crops, identities)
     assert apart(wanted, plain.swap(crops, identities)) > 1
-    content = ready.exported(whole.network, name, print, form)
+    content = ready.exported(whole.layered, name, print, form)
     cores = Cores(torch.get_num_threads())
     whole.engine = start(name, content, cores, exact=True)
     assert apart(whole.swap(crops, identities), wanted) < 0.01

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fsvideo.models.distances import expression, pose, tint
+from fsvideo.models.distances import expression, pose, stains, tint
 from fsvideo.train import losses
 
 
@@ -136,17 +136,17 @@ def test_stains_are_shades_that_nothing_near_them_in_the_target_has() -> None:
     plain = torch.zeros(1, 3, 256, 256)
     stripes = torch.tensor([0.2] * 4 + [0.0] * 4).repeat(32).expand(1, 3, 256, 256)
     # Each place is .1 off the mean of its pair, and a coarser look sees none.
-    assert losses.stains(stripes, plain).item() == pytest.approx(math.log(0.11 / 0.01) / 2, rel=1e-4)
-    assert losses.stains(stripes + 0.3, plain).item() == pytest.approx(math.log(0.11 / 0.01) / 2, rel=1e-4)
-    assert losses.stains(plain, stripes).item() == losses.stains(stripes, stripes).item() == 0
+    assert stains(stripes, plain).item() == pytest.approx(math.log(0.11 / 0.01) / 2, rel=1e-4)
+    assert stains(stripes + 0.3, plain).item() == pytest.approx(math.log(0.11 / 0.01) / 2, rel=1e-4)
+    assert stains(plain, stripes).item() == stains(stripes, stripes).item() == 0
 
 
 def test_stains_may_move_as_wrinkles_do_but_not_far() -> None:
     plain = torch.zeros(1, 3, 256, 256)
     band = plain.clone()
     band[..., 112:144, :] = torch.tensor([0.2] * 4 + [0.0] * 4).repeat(32)
-    alone = losses.stains(band, plain).item()
-    near, far = (losses.stains(band, torch.roll(band, step, 2)).item() for step in (8, 64))
+    alone = stains(band, plain).item()
+    near, far = (stains(band, torch.roll(band, step, 2)).item() for step in (8, 64))
     assert near < 0.3 * alone
     assert far == pytest.approx(alone, rel=0.1)
 

@@ -14,14 +14,16 @@ from commandline import run
 from face_fixtures import EXAMPLES, load_finder, read_image
 from torch import Tensor
 
+from fsvideo.backends import ready
 from fsvideo.casting import identify
 from fsvideo.evaluate.judge import Judge
 from fsvideo.faces.align import crop
-from fsvideo.models.distances import expression, pose
+from fsvideo.models.distances import expression, pose, stains
+from fsvideo.models.shown import maps_of, shown
 from fsvideo.networks import load_blendshapes, load_encoder, load_mesh
 from fsvideo.swapper import AEISwapper, load_swapper, tiny, unchanged
 from fsvideo.tuning import Readers, tuned
-from fsvideo.types import Array
+from fsvideo.types import Array, Identity
 
 
 class Pair(NamedTuple):
@@ -50,7 +52,9 @@ def tensor(crop: Array) -> Tensor:
 
 def test_results_are_more_of_the_source_and_no_less_of_the_target(pair: Pair) -> None:
     z_id = pair.swapper.tuned(pair.target[None], np.ones((1, 256, 256), np.float32), pair.z_id, pair.z_id, 8)
-    assert np.linalg.norm(z_id) == pytest.approx(1, abs=1e-4)
+    assert np.linalg.norm(z_id, axis=1) == pytest.approx(1, abs=1e-4)
+    assert len(z_id) == pair.swapper.net.layers
+    assert np.abs(z_id[0] - z_id[-1]).max() > 0.005  # each layer by itself
     target, source, judge = tensor(pair.target), tensor(pair.source), load_encoder("second")
     mesh, blendshapes, seen = load_mesh(), load_blendshapes(), torch.tensor([True])
     found = []
@@ -65,6 +69,33 @@ def test_results_are_more_of_the_source_and_no_less_of_the_target(pair: Pair) ->
     assert after[0] > before[0] + 0.02  # by a recogniser that took no part in it
     assert after[1] < 0.8 * before[1]
     assert after[2] < before[2]
+
+
+def test_shades_that_the_target_has_nowhere_near_fade(pair: Pair) -> None:
+    mask = np.ones((1, 256, 256), np.float32)
+    target = tensor(pair.target)
+    points, presence = load_mesh().look(target)
+    maps, inside = maps_of(points, presence > 0, 256), torch.ones(1, 1, 256, 256)
+    left = []
+    for steps in (0, 8):
+        z_id = pair.swapper.tuned(pair.target[None], mask, pair.z_id, pair.z_id, steps)
+        with torch.no_grad():
+            y_hat, _ = pair.swapper.net(target, torch.from_numpy(z_id)[None])
+            left.append(stains(shown(y_hat, target, inside, maps), target).item())
+    assert left[1] < 0.8 * left[0]
+
+
+@pytest.mark.skipif(ready.missing("onnx"), reason="pip install 'fsvideo[cpu]' brings the runtimes")
+def test_a_runtime_asks_each_layer_as_pytorch_does(pair: Pair) -> None:
+    dice = np.random.default_rng(0)
+    each = pair.z_id + 0.03 * dice.standard_normal((pair.swapper.net.layers, len(pair.z_id))).astype(np.float32)
+    each /= np.linalg.norm(each, axis=1, keepdims=True)
+    other = load_swapper("compact", False, torch.device("cpu"), backend="onnx")
+    asked = [Identity(each, ("a",)), Identity(pair.z_id, ("a",))]  # tuned and not, in one batch
+    crops = np.stack([pair.target] * 2)
+    ours, theirs = pair.swapper.swap(crops, asked), other.swap(crops, asked)
+    assert np.abs(ours - theirs).max() < 0.2  # levels
+    assert np.abs(ours[0] - ours[1]).max() > 5
 
 
 def test_the_way_down_is_the_same_for_a_single_crop_with_channels_last(pair: Pair) -> None:

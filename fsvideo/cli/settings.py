@@ -19,7 +19,7 @@ from fsvideo.types import FsvideoError
 MODES: dict[str, dict[str, Any]] = {
     "fast": {"preset": "veryfast", "detect-size": 960, "refine": False, "tune": 0},
     "balanced": {},
-    "best": {"preset": "slow", "detect-size": 1920, "tune": 24},
+    "best": {"preset": "slow", "detect-size": 1920, "tune": 32},
 }
 _USED = f"{__name__}.used"
 

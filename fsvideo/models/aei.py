@@ -14,6 +14,7 @@ the AAD layer's own equation to the pixels: the generator paints a picture and a
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
 import torch
@@ -156,12 +157,13 @@ class AADResBlk(nn.Module):
         self.aad3 = AAD(c_in, z_att, z_id) if c_in != c_out else None
         self.conv3 = nn.Conv2d(c_in, c_out, 1) if c_in != c_out else None
 
-    def forward(self, h: Tensor, z_att: Tensor, z_id: Tensor) -> Tensor:
+    def forward(self, h: Tensor, z_att: Tensor, z_id: Sequence[Tensor]) -> Tensor:
+        """``z_id``: (N, D) for each of its AAD layers."""
         h_bar = F.instance_norm(h)
-        x = self.conv1(F.relu(self.aad1(h_bar, z_att, z_id)))
-        x = self.conv2(F.relu(self.aad2(F.instance_norm(x), z_att, z_id)))
+        x = self.conv1(F.relu(self.aad1(h_bar, z_att, z_id[0])))
+        x = self.conv2(F.relu(self.aad2(F.instance_norm(x), z_att, z_id[1])))
         if self.aad3 is not None and self.conv3 is not None:
-            h = self.conv3(F.relu(self.aad3(h_bar, z_att, z_id)))
+            h = self.conv3(F.relu(self.aad3(h_bar, z_att, z_id[2])))
         return x + h
 
 
@@ -175,6 +177,7 @@ class AEINet(nn.Module):
         gen, levels = config.gen, config.levels
         self.start = nn.Linear(config.z_id, gen[0] * 4)
         self.blocks = nn.ModuleList()
+        self.aads = [2 if k == 0 or gen[k - 1] == gen[k] else 3 for k in range(levels)]  # AAD layers of each block
         self.paint = nn.ModuleDict()  # by side: RGB before the tanh and M before the sigmoid
         for k in range(levels):
             z_att = self.attributes.channels[min(k, len(self.attributes.channels) - 1)]
@@ -189,19 +192,29 @@ class AEINet(nn.Module):
             parameter.data.mul_(0.2)
 
     def forward(self, target: Tensor, z_id: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """target (N, 3, S, S) in [-1, 1], z_id (N, D) unit length -> y_hat (N, 3, S, S) in [-1, 1], z_att."""
+        """target (N, 3, S, S) in [-1, 1], z_id (N, D) unit length -> y_hat (N, 3, S, S) in [-1, 1], z_att.
+
+        z_id may be (N, A, D), too: what each of the ``layers`` AAD layers is asked for.
+        """
         z_att = self.attributes(target)
         return self.generate(z_att, z_id, target), z_att
+
+    @property
+    def layers(self) -> int:
+        """Number of AAD layers."""
+        return sum(self.aads)
 
     def generate(self, z_att: list[Tensor], z_id: Tensor, target: Tensor) -> Tensor:
         """Attributes, identity and the target itself -> y_hat (N, 3, S, S) in [-1, 1]."""
         z_id = z_id * z_id.shape[-1] ** 0.5  # a unit vector's components are small: bring them to unit variance
-        h = self.start(z_id).unflatten(1, (-1, 2, 2))
+        asked = z_id.unbind(1) if z_id.dim() == 3 else [z_id] * self.layers
+        h = self.start(asked[0]).unflatten(1, (-1, 2, 2))
         canvas: Tensor | None = None
-        for k, block in enumerate(self.blocks):
+        for k, (block, count) in enumerate(zip(self.blocks, self.aads, strict=True)):
             if k > 0:
                 h = F.interpolate(h, scale_factor=2.0, mode="bilinear", align_corners=False)
-            h = block(h, z_att[min(k, len(z_att) - 1)], z_id)
+            h = block(h, z_att[min(k, len(z_att) - 1)], asked[:count])
+            asked = asked[count:]
             sides = (2 ** (k + 1), self.config.size) if k + 1 == len(self.blocks) else (2 ** (k + 1),)
             for side in dict.fromkeys(sides):
                 if str(side) in self.paint:

@@ -1,10 +1,12 @@
-"""How far a picture of a face is from another one in pose, expression and hue, with gradients."""
+"""How far a picture of a face is from another one in pose, expression, hue and shades, with gradients."""
 
 from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+_UNSEEN = 0.01  # variation that nobody sees, of a picture in [-1, 1]
 
 
 def expression(shapes_y: Tensor, shapes_target: Tensor, seen: Tensor) -> Tensor:
@@ -40,3 +42,26 @@ def tint(y: Tensor, target: Tensor) -> Tensor:
     to_chroma = y.new_tensor([[-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])
     squares = F.avg_pool2d(y - target, max(1, y.shape[-1] // 32))
     return torch.einsum("ck,nkhw->nchw", to_chroma, squares).abs().mean()
+
+
+def stains(y: Tensor, target: Tensor) -> Tensor:
+    """max(0, log(e_y / e)): e_y is how much light and dark vary at a place, e the most that they do there or beside it
+    in the target; the mean over two coarsenesses, the places of the crop's middle and the batch.
+
+    Shades as large as a nostril are meant, of which a likeness can be painted on plain skin. Wrinkles may move by a
+    place.
+    """
+    size = y.shape[-1]
+    middle = slice(size // 8, -(size // 8))
+    logs = []
+    for picture in (y, target):
+        x = F.avg_pool2d(picture.mean(1, keepdim=True)[..., middle, middle], max(1, size // 64))
+        energies = []
+        for _ in range(2):
+            soft = F.avg_pool2d(x, 2)
+            detail = (x - F.interpolate(soft, scale_factor=2.0, mode="bilinear")).abs()
+            energies.append(F.avg_pool2d(detail, 2))
+            x = soft
+        logs.append([(e + _UNSEEN).log() for e in energies])
+    most = [F.max_pool2d(e, 3, 1, 1) for e in logs[1]]
+    return torch.stack([F.relu(e - m).mean() for e, m in zip(logs[0], most, strict=True)]).mean()

@@ -12,18 +12,18 @@ from torch.func import functional_call
 
 from fsvideo.models.aei import PRESETS, AEINet, AttributesEncoder, grow
 from fsvideo.models.discriminator import FeatureDiscriminator, MultiScaleDiscriminator
-from fsvideo.models.distances import expression, pose, tint
+from fsvideo.models.distances import expression, pose, stains, tint
 from fsvideo.models.expression import Blendshapes
 from fsvideo.models.identity import EncoderEnsemble, IdentityEncoder
 from fsvideo.models.jitter import jitter
 from fsvideo.models.landmarks import EYELIDS, IRISES, LIPS, POINTS, FaceMesh
+from fsvideo.models.shown import laid
 from fsvideo.train import losses
 from fsvideo.train.descend import autocast, descend
 from fsvideo.train.nudge import nudge
 from fsvideo.train.pairs import Batch
 from fsvideo.train.run import Ema
 from fsvideo.train.settings import AEISettings
-from fsvideo.train.shown import laid
 from fsvideo.train.world import World
 
 _FINE = EYELIDS + IRISES + LIPS  # the mesh's points that show gaze and expression
@@ -120,7 +120,7 @@ class AEITrainer:
             if s.w_texture > 0:
                 terms["texture"] = losses.texture(y_hat.float(), batch.target)
             if s.w_stains > 0:
-                terms["stains"] = losses.stains(y_hat.float(), batch.target)
+                terms["stains"] = stains(y_hat.float(), batch.target)
             if s.w_tint > 0:
                 terms["tint"] = tint(made.float(), batch.target)
             maps = [m for name in _WATCHERS if name in seen for m in seen[name][1]]

@@ -19,13 +19,13 @@ from fsvideo.models.aei import AEINet
 from fsvideo.models.hear import PRESETS, HEARNet
 from fsvideo.models.identity import EncoderEnsemble
 from fsvideo.models.jitter import jitter
+from fsvideo.models.shown import tinted
 from fsvideo.train import losses
 from fsvideo.train.data import FaceData
 from fsvideo.train.descend import autocast, descend
 from fsvideo.train.footage import as_footage
 from fsvideo.train.run import Ema, to_image, to_tensor
 from fsvideo.train.settings import HEARSettings
-from fsvideo.train.shown import tinted
 from fsvideo.train.world import World
 from fsvideo.types import Array, Image
 

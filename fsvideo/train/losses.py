@@ -8,8 +8,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-_UNSEEN = 0.01  # variation that nobody sees, of a picture in [-1, 1]
-
 
 def hinge_discriminator(real: Sequence[Tensor], fake: Sequence[Tensor]) -> Tensor:
     """Hinge loss of the discriminator, the mean over its scales: E[max(0, 1 - D(real))] + E[max(0, 1 + D(fake))]."""
@@ -89,29 +87,6 @@ def texture(y: Tensor, target: Tensor) -> Tensor:
             x = soft
         logs.append((torch.stack(energies) + 1e-3).log())
     return F.relu(logs[0] - logs[1]).mean()
-
-
-def stains(y: Tensor, target: Tensor) -> Tensor:
-    """max(0, log(e_y / e)): e_y is how much light and dark vary at a place, e the most that they do there or beside it
-    in the target; the mean over two coarsenesses, the places of the crop's middle and the batch.
-
-    ``texture`` one and two octaves coarser, and place by place: shades as large as a nostril, of which a likeness can
-    be painted on plain skin. Wrinkles may move by a place.
-    """
-    size = y.shape[-1]
-    middle = slice(size // 8, -(size // 8))
-    logs = []
-    for picture in (y, target):
-        x = F.avg_pool2d(picture.mean(1, keepdim=True)[..., middle, middle], max(1, size // 64))
-        energies = []
-        for _ in range(2):
-            soft = F.avg_pool2d(x, 2)
-            detail = (x - F.interpolate(soft, scale_factor=2.0, mode="bilinear")).abs()
-            energies.append(F.avg_pool2d(detail, 2))
-            x = soft
-        logs.append([(e + _UNSEEN).log() for e in energies])
-    most = [F.max_pool2d(e, 3, 1, 1) for e in logs[1]]
-    return torch.stack([F.relu(e - m).mean() for e, m in zip(logs[0], most, strict=True)]).mean()
 
 
 def steady(y_moved: Tensor, moved_y: Tensor) -> Tensor:

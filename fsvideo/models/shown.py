@@ -1,8 +1,9 @@
 """A result as users see it: with the target's light and hue in every part, laid into the target's face.
 
-What looks at a result in training looks at it so. Colours that are mended anyway, and what lies outside the mask, then
-please no recogniser, and what could be learned about them is spent on what is seen. What a network leaves as it was is
-matched here all the same: a swap gives the target back there, and no loss could say that another face is wanted.
+What looks at a result in training and tuning looks at it so. Colours that are mended anyway, and what lies outside the
+mask, then please no recogniser, and what could be learned about them is spent on what is seen. What a network leaves as
+it was is matched here all the same: a swap gives the target back there, and no loss could say that another face is
+wanted.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ from fsvideo.faces.tone import (
     plain_parts,
 )
 from fsvideo.options import Look
+from fsvideo.types import Array
 
 
 def laid(y: Tensor, target: Tensor, points: Tensor, seen: Tensor) -> Tensor:
@@ -52,21 +54,30 @@ def laid(y: Tensor, target: Tensor, points: Tensor, seen: Tensor) -> Tensor:
     all of the result is shown, tinted.
     """
     size, feather = y.shape[-1], Look().feather
-    pixels = (points[..., :2] * size - 0.5).cpu().numpy()
-    outlines, features = pixels[:, list(OUTLINE)], pixels[:, list(FEATURE_POINTS)]
-    masks = np.stack([outline(one, size, feather) for one in outlines])[:, None]
-    parts = [plain_parts(one, inner, size) for one, inner in zip(outlines, features, strict=True)]
-    with_face = seen[:, None, None, None]
-    maps = Maps(
-        *(
-            torch.where(with_face, torch.from_numpy(np.stack(each)[:, None]).to(y.device), 0.0)
-            for each in ([getattr(p, name) for p in parts] for name in Maps._fields)
-        )
-    )
-    mask = torch.where(with_face, torch.from_numpy(masks).to(y.device), 1.0)
+    masks = np.stack([outline(one, size, feather) for one in _pixels(points, size)[:, list(OUTLINE)]])[:, None]
+    mask = torch.where(seen[:, None, None, None], torch.from_numpy(masks).to(y.device), 1.0)
+    return shown(y, target, mask, maps_of(points, seen, size))
+
+
+def shown(y: Tensor, target: Tensor, mask: Tensor, maps: Maps) -> Tensor:
+    """The same with ``mask`` (N, 1, S, S), 0..1, and ``maps_of`` the targets."""
     with torch.autocast(y.device.type, enabled=False):  # half precision would count single levels
         y, target = y.float(), target.float()
         return torch.lerp(target, natural_eyes(tinted(lit(y, target, maps), target, maps), target), mask)
+
+
+def maps_of(points: Tensor, seen: Tensor, size: int) -> Maps:
+    """Where the faces of crops have no features; see ``laid``."""
+    pixels = _pixels(points, size)
+    parts = [plain_parts(one[list(OUTLINE)], one[list(FEATURE_POINTS)], size) for one in pixels]
+    each = (np.stack([getattr(p, name) for p in parts])[:, None] for name in Maps._fields)
+    with_face = seen[:, None, None, None]
+    return Maps(*(torch.where(with_face, torch.from_numpy(one).to(points.device), 0.0) for one in each))
+
+
+def _pixels(points: Tensor, size: int) -> Array:
+    pixels: Array = (points[..., :2] * size - 0.5).cpu().numpy()
+    return pixels
 
 
 class Maps(NamedTuple):
@@ -82,6 +93,10 @@ class Maps(NamedTuple):
     jaw: Tensor
     lids: Tensor
     lip: Tensor
+
+    def at(self, rows: slice) -> Maps:
+        """Those of some of the batch."""
+        return Maps(*(each[rows] for each in self))
 
     @property
     def skin(self) -> Tensor:
