@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fsvideo.models.aei import AEINet
-from fsvideo.models.distances import expression, pose, stains, tint
+from fsvideo.models.distances import away, expression, pose, stains, tint
 from fsvideo.models.expression import Blendshapes
 from fsvideo.models.identity import EncoderEnsemble
 from fsvideo.models.jitter import jitter
@@ -26,7 +26,8 @@ from fsvideo.models.shown import maps_of, shown
 _RATE = 0.014  # of Adam; z_id is of unit length
 _DECAY = (0.8, 0.95)  # of its averages of the gradient and of its square
 _VIEWS = 2  # of each result, jittered: without that recognisers are pleased by what nobody sees
-_EXPRESSION, _POSE = 0.4, 0.7  # weights of distances, beside the cosine of each recogniser
+_AWAY = 0.4  # of what is left of the target, beside the cosine to the source, of each recogniser
+_EXPRESSION, _POSE = 0.4, 0.7  # of distances
 _STAY = 2.0  # of the mean change of the picture: what gains nothing stays
 _HUE = 20.0  # of the distance of hues from the target's, before they are matched: else false ones pay
 _STAINS = 3.0  # of shades that the target has nowhere near
@@ -57,6 +58,7 @@ def tuned(
         points, presence = readers.mesh.look(target)
         shapes, seen = readers.blendshapes(points), presence > 0
         maps = maps_of(points, seen, target.shape[-1])
+        owns = [part(target) for part in readers.encoder.parts]
     goals = goal.split(readers.encoder.lengths)
     dice = torch.Generator().manual_seed(0)
     change = asked.new_zeros(net.layers, len(asked), requires_grad=True)
@@ -73,8 +75,10 @@ def tuned(
             points_y = readers.mesh(y)
             loss = loss + 2 * _POSE * pose(points_y, points[at], seen[at])
             loss = loss + 2 * _EXPRESSION * expression(readers.blendshapes(points_y), shapes[at], seen[at])
-        for part, wanted in zip(readers.encoder.parts, goals, strict=True):
-            loss = loss + 1 - F.cosine_similarity(part(views), wanted[None]).mean()
+        for part, wanted, own in zip(readers.encoder.parts, goals, owns, strict=True):
+            z_y = part(views)
+            loss = loss + 1 - F.cosine_similarity(z_y, wanted[None]).mean()
+            loss = loss + _AWAY * away(z_y, wanted[None], own[at])
         # Adam by hand: torch.optim imports PyTorch's compiler, which takes longer than four of these steps.
         (gradient,) = torch.autograd.grad(loss, change)
         with torch.no_grad():

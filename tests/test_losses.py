@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fsvideo.models.distances import expression, pose, stains, tint
+from fsvideo.models.distances import away, expression, pose, stains, tint
 from fsvideo.train import losses
 
 
@@ -192,4 +192,4 @@ def test_away_is_what_is_left_of_the_target() -> None:
     target = torch.tensor([[1.0, 0.0], [1.0, 0.0], [1.0, 0.0], [1.0, 0.0]])
     source = torch.tensor([[0.0, 1.0], [0.6, 0.8], [1.0, 0.0], [-1.0, 0.0]])
     y = torch.tensor([[0.6, 0.8], [0.6, 0.8], [1.0, 0.0], [0.0, 1.0]])  # .6 above 0; as alike as the source; same; 0
-    assert losses.away(y, source, target).item() == pytest.approx(0.6 / 4)
+    assert away(y, source, target).item() == pytest.approx(0.6 / 4)

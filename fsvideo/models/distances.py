@@ -1,4 +1,4 @@
-"""How far a picture of a face is from another one in pose, expression, hue and shades, with gradients."""
+"""How far a picture of a face is from another one: in who it shows, pose, expression, hue, shades. With gradients."""
 
 from __future__ import annotations
 
@@ -7,6 +7,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 _UNSEEN = 0.01  # variation that nobody sees, of a picture in [-1, 1]
+
+
+def away(z_y: Tensor, z_source: Tensor, z_target: Tensor) -> Tensor:
+    """How much more like the target the result is than the source: max(0, cos(y, target) - cos(source, target)).
+
+    (N, D) each, the mean over the batch; strangers whose cosine is below 0 count as 0. Nothing where source is target.
+    """
+    allowed = F.cosine_similarity(z_source, z_target, dim=1).clamp(min=0)
+    return F.relu(F.cosine_similarity(z_y, z_target, dim=1) - allowed).mean()
 
 
 def expression(shapes_y: Tensor, shapes_target: Tensor, seen: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from torch.func import functional_call
 
 from fsvideo.models.aei import PRESETS, AEINet, AttributesEncoder, grow
 from fsvideo.models.discriminator import FeatureDiscriminator, MultiScaleDiscriminator
-from fsvideo.models.distances import expression, pose, stains, tint
+from fsvideo.models.distances import away, expression, pose, stains, tint
 from fsvideo.models.expression import Blendshapes
 from fsvideo.models.identity import EncoderEnsemble, IdentityEncoder
 from fsvideo.models.jitter import jitter
@@ -101,7 +101,7 @@ class AEITrainer:
             z_y = {name: z.float() for name, (z, _) in seen.items()}
             terms = {name: losses.identity(z, batch.z_source[name], s.enough) for name, z in z_y.items()}
             if s.w_away > 0:
-                left = [losses.away(z, batch.z_source[name], batch.z_target[name]) for name, z in z_y.items()]
+                left = [away(z, batch.z_source[name], batch.z_target[name]) for name, z in z_y.items()]
                 terms["away"] = torch.stack(left).mean()
             terms["att"] = losses.attributes([z.float() for z in z_att_y], [z.detach().float() for z in z_att])
             terms["rec"] = losses.reconstruction(made.float(), batch.target, batch.same)

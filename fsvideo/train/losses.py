@@ -29,15 +29,6 @@ def identity(z_y: Tensor, z_source: Tensor, enough: float = 1.0) -> Tensor:
     return F.relu(enough - F.cosine_similarity(z_y, z_source, dim=1)).mean()
 
 
-def away(z_y: Tensor, z_source: Tensor, z_target: Tensor) -> Tensor:
-    """How much more like the target the result is than the source: max(0, cos(y, target) - cos(source, target)).
-
-    (N, D) each, the mean over the batch; strangers whose cosine is below 0 count as 0. Nothing where source is target.
-    """
-    allowed = F.cosine_similarity(z_source, z_target, dim=1).clamp(min=0)
-    return F.relu(F.cosine_similarity(z_y, z_target, dim=1) - allowed).mean()
-
-
 def attributes(z_att_y: Sequence[Tensor], z_att_target: Sequence[Tensor]) -> Tensor:
     """1/2 sum over levels of the squared distance of attribute maps, each level's mean over its elements."""
     terms = [(a - b).square().mean() for a, b in zip(z_att_y, z_att_target, strict=True)]
