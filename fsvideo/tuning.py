@@ -26,7 +26,7 @@ from fsvideo.models.shown import maps_of, shown
 _RATE = 0.014  # of Adam; z_id is of unit length
 _DECAY = (0.8, 0.95)  # of its averages of the gradient and of its square
 _VIEWS = 2  # of each result, jittered: without that recognisers are pleased by what nobody sees
-_AWAY = 0.4  # of what is left of the target, beside the cosine to the source, of each recogniser
+_AWAY = 0.6  # of what is left of the target, beside the cosine to the source, of each recogniser
 _EXPRESSION, _POSE = 0.4, 0.7  # of distances
 _STAY = 2.0  # of the mean change of the picture: what gains nothing stays
 _HUE = 20.0  # of the distance of hues from the target's, before they are matched: else false ones pay
