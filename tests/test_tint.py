@@ -154,3 +154,17 @@ def test_a_shade_beside_an_eye_has_the_hue_of_skin_whatever_the_lids_have() -> N
         np.testing.assert_allclose(luma(mended), luma(made[45, 60]), atol=0.5)
         hues[light] = mended[0] - mended[2]
     assert hues[1.0] < -20 and hues[0.55] > 20
+
+
+def test_where_the_target_is_burnt_out_a_shade_has_the_hue_of_skin_and_light_stays_pale() -> None:
+    skin = plain(bare=EVERYWHERE)
+    target = np.ascontiguousarray(np.broadcast_to(SKIN, (128, 128, 3)))
+    target[40:88, 40:88] = (245, 238, 234)
+    made = target.copy()
+    made[40:88, 40:88] = (170, 168, 166)  # a nose that is in the shade there, grey
+    burnt, wanted = match_tint(made, target, skin)[60:68, 60:68].mean((0, 1)), SKIN
+    saturation = (burnt[0] - burnt[2]) / luma(burnt), (wanted[0] - wanted[2]) / luma(wanted)
+    assert 0.6 * saturation[1] < saturation[0] < 1.1 * saturation[1]
+    np.testing.assert_allclose(luma(burnt), luma(np.float32([170, 168, 166])), atol=0.1)
+    light = match_tint(target, target, skin)[60:68, 60:68].mean((0, 1))
+    np.testing.assert_allclose(light, (245, 238, 234), atol=0.5)

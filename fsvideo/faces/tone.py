@@ -32,6 +32,9 @@ LIGHTEST = np.float32(1.6)  # times as bright as the target's: up to there skin 
 SKIN_AROUND = 1 / 8  # of the crop's side: from how far around brows and beards the skin's hue below them is guessed
 UNSEEN = np.float32(1e-3)  # weight of the picture itself there, which counts where no skin is near
 BARED = (0.05, 0.25)  # logarithm of brightness by which a result is lighter than brow or beard: then skin lies there
+BURNT = (195.0, 235.0)  # levels of brightness between which skin loses its colour in a picture
+DIMMER = (0.03, 0.15)  # logarithm of brightness by which a result is darker than such skin: then it has a colour
+PALE = np.float32(0.95)  # how much less such skin says of the hue around it
 DARKER = (0.2, 0.45)  # the same by which it is darker than lids: they say nothing of a shade's hue
 AS_SKIN = (-0.2, -0.08)  # the same by which a result is lighter where a lip was than its skin: then it is skin, too
 APART = (0.25, 0.5)  # logarithm of brightness: how far off the result may be, and from where on it is no use
@@ -114,8 +117,9 @@ def match_tint(swapped: Array, target: Array, plain: Plain | None = None) -> Arr
     Crops (S, S, 3) on the 0..255 scale. Skin, lips and shadows keep the target's make-up and light: what a network
     paints beside that is a stain: grey lids, a green cheek. On ``plain`` skin, small ones go, too. A recogniser is also
     pleased by such stains, and people see them at once. Where the target has brows, lids or a beard its skin's hue is
-    guessed from around them: skin that lies there now would be grey. So would a cheek in the shade, were it no more
-    saturated than one in the light; and skin that is lighter than the target's would be pale, were it no more so.
+    guessed from around them: skin that lies there now would be grey. So it is where its skin is burnt out and the new
+    face is darker. A cheek in the shade would be grey, too, were it no more saturated than one in the light; and skin
+    that is lighter than the target's would be pale, were it no more so.
     """
     small = max(8, len(swapped) // SHRINK)
     ours, theirs = (
@@ -150,10 +154,12 @@ def _retinted(ours: Array, theirs: Array, sigma: float, plain: Plain | None) -> 
 
 def _bared(ours: Array, theirs: Array, plain: Plain, lip: Array) -> Array:
     """Their picture with hair in the face, and lids, filled in from the skin around them where ours is lighter; and so
-    lids in whose place ours has a shade, and the part of a ``lip`` that is skin now."""
-    hair = cv2.max(cv2.max(plain.brows, plain.beard), plain.lids)
-    around, lighter = _around(theirs, plain.skin * (1 - hair)), _lighter(ours, theirs)
+    lids in whose place ours has a shade, skin that is burnt out where ours is darker, and the part of a ``lip`` that is
+    skin now."""
+    hair, burnt = cv2.max(cv2.max(plain.brows, plain.beard), plain.lids), ramp(theirs[..., 0], *BURNT)
+    around, lighter = _around(theirs, plain.skin * (1 - hair) * (1 - PALE * burnt)), _lighter(ours, theirs)
     bared = cv2.max(hair * ramp(lighter, *BARED), cv2.max(plain.lids * ramp(-lighter, *DARKER), lip))
+    bared = cv2.max(bared, plain.skin * burnt * ramp(-lighter, *DIMMER))
     return np.asarray(theirs + (around - theirs) * bared[..., None], np.float32)
 
 

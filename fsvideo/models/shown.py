@@ -22,7 +22,9 @@ from fsvideo.faces.tone import (
     APART,
     AS_SKIN,
     BARED,
+    BURNT,
     DARKER,
+    DIMMER,
     FROM_CC,
     GLARE,
     LEAST,
@@ -30,6 +32,7 @@ from fsvideo.faces.tone import (
     LIGHTEST,
     LUMA,
     MOST,
+    PALE,
     RICH,
     SHADE,
     SHADED,
@@ -205,8 +208,11 @@ def _retinted(ours: Tensor, theirs: Tensor, sigma: float, maps: Maps | None) -> 
 
 def _bared(ours: Tensor, theirs: Tensor, maps: Maps, lip: Tensor) -> Tensor:
     hair = torch.maximum(torch.maximum(maps.brows, maps.beard), maps.lids)
-    around, lighter = _around(theirs, maps.skin * (1 - hair)), _lighter(ours, theirs)
+    burnt = _ramp(theirs[:, :1], *BURNT)
+    plain = maps.skin * (1 - hair) * (1 - float(PALE) * burnt)
+    around, lighter = _around(theirs, plain), _lighter(ours, theirs)
     bared = torch.maximum(hair * _ramp(lighter, *BARED), maps.lids * _ramp(-lighter, *DARKER))
+    bared = torch.maximum(bared, maps.skin * burnt * _ramp(-lighter, *DIMMER))
     return torch.lerp(theirs, around, torch.maximum(bared, lip))
 
 
