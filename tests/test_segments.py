@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -91,6 +93,26 @@ def test_what_lay_in_memory_before_is_not_encoded(base: Path, tmp_path: Path, en
         paths = os.pathsep.join([str(tests.parent), str(tests)])
         subprocess.run(line, check=True, env={**os.environ, "MALLOC_PERTURB_": fill, "PYTHONPATH": paths})
     assert packets(outputs[0], "video") == packets(outputs[1], "video")
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="only Linux tells the priority of threads")
+def test_an_encoder_goes_before_nobody_else_on_the_machine(base: Path, tmp_path: Path) -> None:
+    """SVT-AV1 takes a real-time priority where root runs it."""
+    seen: set[int] = set()
+
+    def watched() -> Iterator[Frame]:
+        for frame in frames(probe(base)):
+            for thread in Path("/proc/self/task").iterdir():
+                with suppress(OSError):  # it has ended
+                    seen.add(os.sched_getscheduler(int(thread.name)))
+            yield frame
+
+    before, (part, work) = os.sched_getscheduler(0), (tmp_path / "part", tmp_path / "work")
+    work.mkdir()
+    with open_writer(tmp_path / "a.webm", probe(base), WriteOptions(encoder="av1", preset="12", work=work)) as writer:
+        writer.write_part(part, islice(watched(), 4))
+        writer.join([part])
+    assert seen == {before}
 
 
 def test_transparency_goes_through_segments(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from fsvideo.media import ffmpeg, hdr, imagemeta
 from fsvideo.media.color import effective_tags
 from fsvideo.media.formats import Plane, layout, nearest, pack, reformat
 from fsvideo.media.opening import main_video, open_input
+from fsvideo.media.priority import usual_priority
 from fsvideo.media.remux import Copier
 from fsvideo.media.segments import SegmentWriter, joined
 from fsvideo.media.view import turn_frame
@@ -156,7 +157,8 @@ class VideoWriter(PartsWriter):
         if self._muxer in ("mp4", "mov"):  # only one kind of tag list: with any key, or with a place for cover art
             free = self._copier is None or not self._copier.has_cover
             self._container.container_options["movflags"] = "faststart" + "+use_metadata_tags" * free
-        self._container.start_encoding()
+        with usual_priority():
+            self._container.start_encoding()
         return stream
 
     def _open_copier(self) -> Copier:

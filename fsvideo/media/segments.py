@@ -17,6 +17,7 @@ from av.stream import Stream
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 
+from fsvideo.media.priority import usual_priority
 from fsvideo.types import Frame, MediaError
 
 _HEAD = struct.Struct("<8sI")  # magic, bytes of extradata, which follow
@@ -32,7 +33,8 @@ class SegmentWriter:
         self, path: Path, encoder: VideoCodecContext, pictures: Callable[[Frame], Iterable[VideoFrame]]
     ) -> None:
         self._encoder, self._pictures = encoder, pictures
-        self._encoder.open(strict=False)
+        with usual_priority():
+            self._encoder.open(strict=False)
         self._file: BinaryIO = path.open("wb")
         extra = encoder.extradata or b""
         self._file.write(_HEAD.pack(_MAGIC, len(extra)) + extra)
