@@ -15,13 +15,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from fsvideo.faces.shown import maps_of, shown
 from fsvideo.models.aei import AEINet
 from fsvideo.models.distances import away, expression, pose, stains, tint
 from fsvideo.models.expression import Blendshapes
 from fsvideo.models.identity import EncoderEnsemble
 from fsvideo.models.jitter import jitter
 from fsvideo.models.landmarks import FaceMesh
-from fsvideo.models.shown import maps_of, shown
 
 _RATE = 0.014  # of Adam; z_id is of unit length
 _DECAY = (0.8, 0.95)  # of its averages of the gradient and of its square

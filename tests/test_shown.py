@@ -13,9 +13,9 @@ from torch import Tensor
 from fsvideo.faces.align import FEATURE_POINTS, FEATURES, OUTLINE
 from fsvideo.faces.irises import match_irises
 from fsvideo.faces.mask import outline
+from fsvideo.faces.shown import Maps, laid, lit, natural_eyes, tinted
 from fsvideo.faces.tone import Plain, match_light, match_tint, plain_parts
 from fsvideo.models.landmarks import POINTS
-from fsvideo.models.shown import Maps, laid, lit, natural_eyes, tinted
 from fsvideo.options import Look
 from fsvideo.types import Array
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.func import functional_call
 
+from fsvideo.faces.shown import laid
 from fsvideo.models.aei import PRESETS, AEINet, AttributesEncoder, grow
 from fsvideo.models.discriminator import FeatureDiscriminator, MultiScaleDiscriminator
 from fsvideo.models.distances import away, expression, pose, stains, tint
@@ -17,7 +18,6 @@ from fsvideo.models.expression import Blendshapes
 from fsvideo.models.identity import EncoderEnsemble, IdentityEncoder
 from fsvideo.models.jitter import jitter
 from fsvideo.models.landmarks import EYELIDS, IRISES, LIPS, POINTS, FaceMesh
-from fsvideo.models.shown import laid
 from fsvideo.train import losses
 from fsvideo.train.descend import autocast, descend
 from fsvideo.train.nudge import nudge

@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 
 from fsvideo.faces.occlude import Occluders
+from fsvideo.faces.shown import tinted
 from fsvideo.models.aei import AEINet
 from fsvideo.models.hear import PRESETS, HEARNet
 from fsvideo.models.identity import EncoderEnsemble
 from fsvideo.models.jitter import jitter
-from fsvideo.models.shown import tinted
 from fsvideo.train import losses
 from fsvideo.train.data import FaceData
 from fsvideo.train.descend import autocast, descend
