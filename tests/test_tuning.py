@@ -50,7 +50,7 @@ def tensor(crop: Array) -> Tensor:
     return torch.from_numpy(crop).permute(2, 0, 1)[None].contiguous() / 127.5 - 1
 
 
-def test_results_are_more_of_the_source_and_no_less_of_the_target(pair: Pair) -> None:
+def test_results_are_more_of_the_source_and_keep_the_target_s_pose_and_expression(pair: Pair) -> None:
     z_id = pair.swapper.tuned(pair.target[None], np.ones((1, 256, 256), np.float32), pair.z_id, pair.z_id, TUNE_STEPS)
     assert np.linalg.norm(z_id, axis=1) == pytest.approx(1, abs=1e-4)
     assert len(z_id) == pair.swapper.net.layers
@@ -86,7 +86,7 @@ def as_shown(pair: Pair, asked: Array) -> Tensor:
         return shown(y_hat, target, torch.ones(1, 1, 256, 256), maps_of(points, presence > 0, 256))
 
 
-@pytest.mark.skipif(ready.missing("onnx"), reason="pip install 'fsvideo[cpu]' brings the runtimes")
+@pytest.mark.skipif(bool(ready.missing("onnx")), reason="pip install 'fsvideo[cpu]' brings the runtimes")
 def test_a_runtime_asks_each_layer_as_pytorch_does(pair: Pair) -> None:
     dice = np.random.default_rng(0)
     each = pair.z_id + 0.03 * dice.standard_normal((pair.swapper.net.layers, len(pair.z_id))).astype(np.float32)

@@ -155,6 +155,7 @@ class AADResBlk(nn.Module):
         self.aad2 = AAD(c_out, z_att, z_id)
         self.conv2 = nn.Conv2d(c_out, c_out, 3, 1, 1)
         self.aad3 = AAD(c_in, z_att, z_id) if c_in != c_out else None
+        self.aads = 2 if self.aad3 is None else 3
         self.conv3 = nn.Conv2d(c_in, c_out, 1) if c_in != c_out else None
 
     def forward(self, h: Tensor, z_att: Tensor, z_id: Sequence[Tensor]) -> Tensor:
@@ -177,11 +178,13 @@ class AEINet(nn.Module):
         gen, levels = config.gen, config.levels
         self.start = nn.Linear(config.z_id, gen[0] * 4)
         self.blocks = nn.ModuleList()
-        self.aads = [2 if k == 0 or gen[k - 1] == gen[k] else 3 for k in range(levels)]  # AAD layers of each block
+        self.aads: list[int] = []  # AAD layers of each block
         self.paint = nn.ModuleDict()  # by side: RGB before the tanh and M before the sigmoid
         for k in range(levels):
             z_att = self.attributes.channels[min(k, len(self.attributes.channels) - 1)]
-            self.blocks.append(AADResBlk(gen[max(k - 1, 0)], gen[k], z_att, config.z_id))
+            block = AADResBlk(gen[max(k - 1, 0)], gen[k], z_att, config.z_id)
+            self.blocks.append(block)
+            self.aads.append(block.aads)
             if 2 ** (k + 1) >= min(_FIRST_PAINT, config.size):
                 self.paint[str(2 ** (k + 1))] = nn.Conv2d(gen[k], 4, 3, 1, 1)
         if str(config.size) not in self.paint:
