@@ -8,7 +8,6 @@ import cv2
 import numpy as np
 import pytest
 
-from fsvideo.faces.sharpness import without_streaks
 from fsvideo.faces.tone import Plain, as_left, match_light, match_tint, plain_parts
 from fsvideo.types import Array
 
@@ -214,7 +213,8 @@ def test_hair_around_the_face_gets_no_haze(angle: float) -> None:
     assert np.abs(mended - face())[within(plain.around == 0, 16)].mean() < 1.5
 
 
-def test_strands_on_a_forehead_go_and_grain_like_the_targets_stays() -> None:
+def test_a_forehead_is_the_targets_own_as_light_as_the_rest_has_become() -> None:
+    """Strands that were painted on it go; grain, furrows and hair that hangs over it are the target's."""
     plain = plain_parts(*head(), SIDE)
     dice = np.random.default_rng(0)
     own, other = (face() * (1 + dice.normal(0, 0.01, (SIDE, SIDE, 1)).astype(np.float32)) for _ in range(2))
@@ -222,28 +222,43 @@ def test_strands_on_a_forehead_go_and_grain_like_the_targets_stays() -> None:
     for x in range(100, 160, 12):
         cv2.line(strand, (x, 45), (x + 4, 72), 1.0, 2)
     strand = cv2.GaussianBlur(strand, (0, 0), 1)[..., None]
-    inner = within(plain.forehead > 0.9)
+    inner, away = within(plain.forehead > 0.9), within(plain.forehead + plain.cheeks == 0)
     assert inner.sum() > 2000
-    painted = other * (1 - 0.25 * strand)
-    made = without_streaks(painted, own, plain)
-    before, left = (np.abs(one - other)[inner & (strand[..., 0] > 0.4)].mean() for one in (painted, made))
-    assert left < 0.55 * before
-    grain = np.abs(without_streaks(other, own, plain) - other)[inner]
-    assert grain.mean() < 0.25 * np.abs(other - face())[inner].mean()
-    assert np.array_equal(without_streaks(own, own, plain), own)
-    away = within(plain.forehead == 0)
-    assert np.array_equal(made[away], painted[away]) and made is not painted
-    nowhere = Plain(*[np.zeros_like(plain.bare)] * len(fields(Plain)))
-    assert without_streaks(painted, own, nowhere) is painted
+    painted, hung = other * (1 - 0.25 * strand), own * (1 - 0.25 * strand)
+    for made, target in ((painted, own), (other, hung)):
+        for fair in (1.0, 1.1):
+            lit = match_light(np.asarray(made * fair, np.float32), target, plain)
+            np.testing.assert_allclose(lit[inner], target[inner] * fair, rtol=0.02)
+            assert np.abs(lit - made * fair)[away & (full(plain.skin) > 0.5)].mean() < 0.5
+    assert np.abs(painted - own)[inner].mean() > 2
 
 
-def test_a_furrowed_targets_forehead_may_have_furrows() -> None:
+def test_a_streak_on_a_cheek_goes_unless_the_footage_has_such() -> None:
     plain = plain_parts(*head(), SIDE)
-    rows = np.arange(SIDE, dtype=np.float32)[:, None, None]
-    own, other = (face() * (1 + 0.1 * np.sin(rows * 2 + shift)) for shift in (0, 1.5))
-    inner = within(plain.forehead > 0.9)
-    made = without_streaks(other, own, plain)
-    assert np.abs(made - other)[inner].mean() < 0.35 * np.abs(other - face())[inner].mean()
+    streak = np.zeros((SIDE, SIDE), np.float32)
+    cv2.line(streak, (74, 140), (79, 172), 1.0, 13)
+    streak = cv2.GaussianBlur(streak, (0, 0), 3)[..., None]
+    painted = np.asarray(face() * (1 - 0.3 * streak), np.float32)
+    where = (streak[..., 0] > 0.6) & (full(plain.cheeks) > 0.9)
+    assert where.sum() > 100
+    before = np.abs(painted - face())[where].mean()
+    left = np.abs(match_light(painted, face(), plain) - face())[where].mean()
+    kept = np.abs(match_light(painted, painted, plain) - painted)[where].mean()
+    assert before > 20 and left < 0.6 * before and kept < 0.01 * before
+
+
+def test_skin_where_a_brow_was_is_no_lighter_than_around_it() -> None:
+    """A thinner brow is painted where the target has a dark one: between them light lines would shine."""
+    plain = plain_parts(*head(), SIDE)
+    brow = cv2.ellipse(np.zeros((SIDE, SIDE), np.float32), (98, 92), (20, 7), 0, 0, 360, 1.0, -1)[..., None]
+    dark = np.asarray(face() * (1 - 0.7 * brow), np.float32)
+    middle = np.s_[88:96, 90:106]
+    for by, most in ((1.5, 1.15), (1.0, 1.01), (0.6, 0.65)):
+        painted = np.asarray(face() * (1 + (by - 1) * spot(98, 92)), np.float32)
+        left = float((match_light(painted, dark, plain) / face())[middle].mean())
+        was = float((painted / face())[middle].mean())
+        assert 0.9 * min(was, most) < left < most
+    assert was < 0.7, "a new brow stays as dark as it is"
 
 
 def test_what_the_network_left_as_it_was_is_not_matched() -> None:

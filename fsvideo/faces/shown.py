@@ -25,6 +25,7 @@ from fsvideo.faces.tone import (
     BURNT,
     DARKER,
     DIMMER,
+    FAINTEST,
     FROM_CC,
     GLARE,
     LEAST,
@@ -36,10 +37,12 @@ from fsvideo.faces.tone import (
     RICH,
     SHADE,
     SHADED,
+    SHINE,
     SHRINK,
     SKIN_AROUND,
     SKIN_SIGMA,
     STAIN,
+    STREAK,
     STRONGEST,
     TINT_SIGMA,
     TO_YCC,
@@ -90,6 +93,8 @@ class Maps(NamedTuple):
     bare: Tensor
     forehead: Tensor
     temples: Tensor
+    cheeks: Tensor
+    ridges: Tensor
     brows: Tensor
     upper: Tensor
     beard: Tensor
@@ -117,25 +122,33 @@ def lit(y: Tensor, target: Tensor, maps: Maps) -> Tensor:
     side = lumas[0].shape[-1]
     soft, soft_t = ((_blurred(luma, side * LIGHT_SIGMA) + LEAST).log() for luma in lumas)
     ratio = soft_t - soft
-    level = _level(ratio, forehead)
+    level = _level(ratio, forehead + maps.upper)
     off = ratio - level
     stained = off - off.clamp(-float(STRONGEST), float(STRONGEST))
     rim = off.clamp(-float(STRONGEST), -float(GLARE)) + float(GLARE)
-    factor = (off * forehead + ratio * around + stained * maps.upper + rim * maps.jaw).clamp(-MOST, MOST).exp()
+    fine, fine_t = ((luma + LEAST).log() for luma in lumas)
+    light, dark = _streaks(fine, fine_t)
+    streaks = (light - dark) * maps.cheeks
+    streaks = (
+        streaks
+        + (soft + level - _around(soft_t, maps.skin * (1 - maps.brows)) - float(SHINE)).clamp(min=0) * maps.ridges
+    )
+    factor = (
+        (off * forehead + ratio * around + stained * maps.upper + rim * maps.jaw - streaks).clamp(-MOST, MOST).exp()
+    )
     shown = (y + 1) * _enlarged(factor, y)
     inside = level * (1 - around)
     with torch.no_grad():  # not to be learned: how to be found useless
-        apart = (lumas[1] + LEAST).log() - (lumas[0] + LEAST).log() - inside
-        useless = _useless(apart, (forehead + around).clamp(max=1), maps.temples)
+        useless = _useless(fine_t - fine - inside, (forehead + around).clamp(max=1), maps.temples)
     own = (target + 1) * _enlarged((-inside).exp(), y)
-    return torch.lerp(shown, own, _enlarged(useless, y)) - 1
+    return torch.lerp(shown, own, _enlarged(torch.maximum(useless, forehead), y)) - 1
 
 
-def _level(ratio: Tensor, forehead: Tensor) -> Tensor:
-    total = forehead.sum((1, 2, 3), keepdim=True)
+def _level(ratio: Tensor, skin: Tensor) -> Tensor:
+    total = skin.sum((1, 2, 3), keepdim=True)
     level = torch.zeros_like(total)
-    for reach in (torch.inf, APART[0]):
-        off = (ratio - level).clamp(-reach, reach) * forehead
+    for reach in (torch.inf, APART[0], APART[0] / 2):
+        off = (ratio - level).clamp(-reach, reach) * skin
         level = level + off.sum((1, 2, 3), keepdim=True) / total.clamp(min=1)
     return level
 
@@ -146,6 +159,19 @@ def _useless(apart: Tensor, plain: Tensor, temples: Tensor) -> Tensor:
     stained = torch.maximum(_ramp(apart.abs() * plain, *APART), _ramp(apart * temples, *SHADED))
     wrong = F.max_pool2d(stained, 2 * reach + 1, 1, reach)
     return _blurred(wrong, side * LIGHT_SIGMA) * torch.maximum(plain, temples)
+
+
+def _streaks(fine: Tensor, fine_t: Tensor) -> tuple[Tensor, Tensor]:
+    wide = round(fine.shape[-1] * STREAK) | 1
+
+    def most(x: Tensor) -> Tensor:
+        return F.max_pool2d(x, wide, 1, wide // 2)
+
+    def lighter(x: Tensor) -> Tensor:
+        return x - most(-most(-x))
+
+    light, dark = (lighter(x) - most(lighter(x_t)) - FAINTEST for x, x_t in ((fine, fine_t), (-fine, -fine_t)))
+    return light.clamp(min=0), dark.clamp(min=0)
 
 
 def tinted(y: Tensor, target: Tensor, maps: Maps | None = None) -> Tensor:
@@ -212,7 +238,7 @@ def _bared(ours: Tensor, theirs: Tensor, maps: Maps, lip: Tensor) -> Tensor:
     plain = maps.skin * (1 - hair) * (1 - float(PALE) * burnt)
     around, lighter = _around(theirs, plain), _lighter(ours, theirs)
     bared = torch.maximum(hair * _ramp(lighter, *BARED), maps.lids * _ramp(-lighter, *DARKER))
-    bared = torch.maximum(bared, maps.skin * burnt * _ramp(-lighter, *DIMMER))
+    bared = torch.maximum(bared, maps.skin * (1 - maps.forehead) * burnt * _ramp(-lighter, *DIMMER))
     return torch.lerp(theirs, around, torch.maximum(bared, lip))
 
 

@@ -25,6 +25,9 @@ LUMA = TO_YCC[:1]
 STRONGEST = np.float32(0.35)  # logarithm of brightness: a shade or a light that is no stain
 FAINT = np.float32(0.05)  # the same of a shade beside the eyes where the source wears glasses
 GLARE = np.float32(0.12)  # the same of a light along the jaw: more is a rim that no lamp makes
+STREAK = 5 / 64  # of the crop's side: what is wider on a cheek is its shape, what is narrower a streak ...
+FAINTEST = 0.03  # ... if it is stronger than those of the target by this logarithm of brightness
+SHINE = np.float32(0.05)  # the same by which skin beside a brow may be lighter than the target's around it
 LEFT = (1.5, 5.0)  # levels by which a network's picture differs: so little is the target's own, so much is another face
 RICH = np.float32(0.5)  # skin's colour goes with this power of its brightness
 SHADE = (0.4, 0.55)  # times as bright as the target's: what is painted around an eye is a brow, and a shade on skin
@@ -41,7 +44,7 @@ APART = (0.25, 0.5)  # logarithm of brightness: how far off the result may be, a
 SHADED = (0.5, 0.8)  # the same on a temple that is darker than the target's: more than the shade of a cheekbone
 # Parts of the face's width from where on skin begins to be mended, and from where it is wholly:
 _ABOVE = (0.0, 0.07)  # above the line through the eyes
-_AWAY = (0.03, 0.10)  # away from a brow
+_AWAY = (0.02, 0.07)  # away from a brow
 _BARE = (0.01, 0.04)  # away from lips, eyes and brows
 _BESIDE = (-0.10, 0.04)  # beside the outer corner of an eye
 _CHEEK = (-0.3, -0.2)  # above the line through the eyes: down to there a temple reaches
@@ -98,6 +101,8 @@ class Plain:
     forehead: Array  # skin that has no shape, as cheekbones have, and no beard: nor does light
     temples: Array  # skin beside the eyes: where hair ends and glasses have their arms
     sides: Array  # the same and the cheeks below, where shades of glasses end
+    cheeks: Array  # the same from below the temples down to the jaw: no feature lies there, nor a fold beside one
+    ridges: Array  # around the brows: no lighter than the skin around them
     brows: Array  # the target's: where its hue is not that of skin
     upper: Array  # skin, lids and eyes down to where a beard may grow, without the forehead
     beard: Array  # skin below that: where the target's hue may not be that of skin, either
@@ -109,6 +114,11 @@ class Plain:
     def skin(self) -> Array:
         """What is bare and in the face, (S / 4, S / 4) 0..1."""
         return np.asarray(cv2.max(self.bare - self.around, 0), np.float32)
+
+    @property
+    def flank(self) -> Array:
+        """Temples and cheeks, (S / 4, S / 4) 0..1."""
+        return np.asarray(cv2.max(self.sides, self.cheeks), np.float32)
 
 
 def match_tint(swapped: Array, target: Array, plain: Plain | None = None) -> Array:
@@ -159,7 +169,7 @@ def _bared(ours: Array, theirs: Array, plain: Plain, lip: Array) -> Array:
     hair, burnt = cv2.max(cv2.max(plain.brows, plain.beard), plain.lids), ramp(theirs[..., 0], *BURNT)
     around, lighter = _around(theirs, plain.skin * (1 - hair) * (1 - PALE * burnt)), _lighter(ours, theirs)
     bared = cv2.max(hair * ramp(lighter, *BARED), cv2.max(plain.lids * ramp(-lighter, *DARKER), lip))
-    bared = cv2.max(bared, plain.skin * burnt * ramp(-lighter, *DIMMER))
+    bared = cv2.max(bared, plain.skin * (1 - plain.forehead) * burnt * ramp(-lighter, *DIMMER))
     return np.asarray(theirs + (around - theirs) * bared[..., None], np.float32)
 
 
@@ -175,10 +185,11 @@ def _lighter(ours: Array, theirs: Array) -> Array:
 
 
 def _around(picture: Array, skin: Array) -> Array:
-    """What the ``skin`` (s, s) around each place of a picture (s, s, 3) shows."""
+    """What the ``skin`` (s, s) around each place of a picture (s, s) or (s, s, 3) shows."""
     sigma = len(skin) * SKIN_AROUND
-    weight = cv2.GaussianBlur(skin, (0, 0), sigma)[..., None]
-    around = cv2.GaussianBlur(picture * skin[..., None], (0, 0), sigma)
+    each = skin if picture.ndim == 2 else skin[..., None]
+    weight = cv2.GaussianBlur(skin, (0, 0), sigma).reshape(each.shape)
+    around = cv2.GaussianBlur(picture * each, (0, 0), sigma)
     return np.asarray((around + UNSEEN * picture) / (weight + UNSEEN), np.float32)
 
 
@@ -218,17 +229,20 @@ def plain_parts(outline: Array, features: Array, size: int) -> Plain:
     deep = distance_from(face, small, within=True) / wide
     aside = np.abs(along - (right + left) @ across / 2) / wide
     jaw = (1 - ramp(deep, *_EDGE)) * (1 - around) * (1 - ramp(above, *_CHEEK)) * ramp(aside, *_CHIN)
+    cheeks = flank * (1 - ramp(above, *_CHEEK)) * (1 - jaw)
+    ridges = ramp(above, *_ABOVE) * (1 - forehead) * (1 - around)
     parts_of = (
         np.asarray(one, np.float32)
-        for one in (around, bare, forehead, temples, sides, brows, upper, beard, jaw, lids, lip)
+        for one in (around, bare, forehead, temples, sides, cheeks, ridges, brows, upper, beard, jaw, lids, lip)
     )
     return Plain(*parts_of)
 
 
 def match_light(swapped: Array, target: Array, plain: Plain, worn: float = 0.0) -> Array:
-    """Lay the target's light and shade over the forehead; how light that is as a whole stays.
+    """Show the target's own forehead, as light as the rest of the skin has become, and hold back stains elsewhere.
 
-    Crops (S, S, 3) on the 0..255 scale. A recogniser is also pleased by shades on a forehead, and people see stains.
+    Crops (S, S, 3) on the 0..255 scale. A recogniser is also pleased by shades and mottles on a forehead, and people
+    see stains where skin has no shape; its wrinkles are the target's expression, and strands of hair hang over it.
     Around the eyes and on cheeks shades make a face, but none as strong as stains are: those are held back. So are
     lights along the jaw, which part it from the neck.
     Around the face all that stays of the result is its fine detail: so no haze lies on hair. Where the result is far
@@ -240,24 +254,35 @@ def match_light(swapped: Array, target: Array, plain: Plain, worn: float = 0.0) 
         cv2.max(cv2.transform(cv2.resize(picture, small, interpolation=cv2.INTER_AREA), LUMA), 0)
         for picture in (swapped, target)
     ]
+    fine, fine_t = (cv2.log(luma + LEAST) for luma in lumas)
     soft, soft_t = (cv2.log(cv2.GaussianBlur(luma, (0, 0), len(luma) * LIGHT_SIGMA) + LEAST) for luma in lumas)
     ratio = soft_t - soft
-    level = _level(ratio, plain.forehead)
+    level = _level(ratio, plain.forehead + plain.upper)
     off = ratio - level
     stained = off - off.clip(-STRONGEST, STRONGEST)
     mended = off * plain.forehead + ratio * plain.around + stained * plain.upper
+    light, dark = _streaks(fine, fine_t)
+    mended += (dark - light) * plain.cheeks
+    mended -= cv2.max(soft + level - _around(soft_t, plain.skin * (1 - plain.brows)) - SHINE, 0) * plain.ridges
     mended += (off.clip(-STRONGEST, -GLARE) + GLARE) * plain.jaw
     mended += (off.clip(FAINT, STRONGEST) - FAINT) * plain.sides * (1 - plain.forehead) * np.float32(worn)
     factor = cv2.exp(mended.clip(-MOST, MOST))
     lit = cv2.multiply(swapped, _grey(_enlarged(factor, swapped)))
-    fine, fine_t = (cv2.log(luma + LEAST) for luma in lumas)
     inside = level * (1 - plain.around)
     useless = _useless(fine_t - fine - inside, cv2.min(plain.forehead + plain.around, 1), plain.temples)
-    if not useless.any():
-        return np.asarray(lit, np.float32)
     own = cv2.multiply(target, _grey(_enlarged(cv2.exp(-inside), swapped)))
-    step = cv2.multiply(cv2.subtract(own, lit), _grey(_enlarged(useless, swapped)))
+    step = cv2.multiply(cv2.subtract(own, lit), _grey(_enlarged(cv2.max(useless, plain.forehead), swapped)))
     return np.asarray(cv2.add(lit, step), np.float32)
+
+
+def _streaks(fine: Array, fine_t: Array) -> tuple[Array, Array]:
+    """How much lighter, and how much darker, than beside it what is narrow is, beyond what is so in the target."""
+    wide = np.ones((round(len(fine) * STREAK) | 1,) * 2, np.uint8)
+    light, dark = (
+        cv2.max(cv2.morphologyEx(fine, hat, wide) - cv2.dilate(cv2.morphologyEx(fine_t, hat, wide), wide) - FAINTEST, 0)
+        for hat in (cv2.MORPH_TOPHAT, cv2.MORPH_BLACKHAT)
+    )
+    return light, dark
 
 
 def as_left(matched: Array, made: Array, target: Array) -> Array:
@@ -272,12 +297,12 @@ def as_left(matched: Array, made: Array, target: Array) -> Array:
     return np.asarray(cv2.add(target, change), np.float32)
 
 
-def _level(ratio: Array, forehead: Array) -> np.float32:
-    """The mean of ``ratio`` over the forehead, in which what is far off counts less: a stain says nothing of it."""
+def _level(ratio: Array, skin: Array) -> np.float32:
+    """The mean of ``ratio`` over the skin, in which what is far off counts less: a stain says nothing of it."""
     level = np.float32(0)
-    for reach in (np.inf, APART[0]):
-        off = (ratio - level).clip(-reach, reach) * forehead
-        level += np.float32(float(off.sum()) / max(1.0, float(forehead.sum())))
+    for reach in (np.inf, APART[0], APART[0] / 2):
+        off = (ratio - level).clip(-reach, reach) * skin
+        level += np.float32(float(off.sum()) / max(1.0, float(skin.sum())))
     return level
 
 
