@@ -19,7 +19,7 @@ from fsvideo.faces.irises import match_irises
 from fsvideo.faces.mask import beside, closed, face_mask, scaled
 from fsvideo.faces.passing import passes_before, shown_beside
 from fsvideo.faces.rims import match_rims, without_rims
-from fsvideo.faces.sharpness import Detail, match_sharpness
+from fsvideo.faces.sharpness import Detail, match_sharpness, with_pores
 from fsvideo.faces.teeth import match_teeth
 from fsvideo.faces.tone import Cast, Plain, as_left, match_color, match_light, match_tint, plain_parts
 from fsvideo.media.color import add_rgb, region_rgb
@@ -273,7 +273,7 @@ class Painter:
                 swapped = match_hues(swapped, face.crop)
                 past = replace(past, cast=cast)
             if look.sharpness == "match":
-                swapped, detail = match_sharpness(swapped, *where, past.detail, face.plain.flank)
+                swapped, detail = match_sharpness(with_pores(swapped, face.crop, face.plain), *where, past.detail)
                 past = replace(past, detail=detail)
             swapped = match_rims(as_left(swapped, made, face.crop), face.crop, face.plain)
             if look.color == "match":

@@ -19,7 +19,8 @@ from fsvideo.evaluate.measures import detail, face_area
 from fsvideo.faces.align import FEATURE_POINTS, OUTLINE, crop, features_of, transform
 from fsvideo.faces.detect import FaceFinder
 from fsvideo.faces.mask import face_mask
-from fsvideo.faces.sharpness import Detail, match_sharpness
+from fsvideo.faces.sharpness import Detail, match_sharpness, with_pores
+from fsvideo.faces.tone import plain_parts
 from fsvideo.media import read
 from fsvideo.media.view import upright
 from fsvideo.models import aei, hear
@@ -161,6 +162,22 @@ def test_false_wrinkles_go_and_eyes_stay(portrait: tuple[Array, Array, Array]) -
     assert detail(matched, there) < 0.35 * detail(wrinkled, there)
     eyes = face_area(features_of(features)["eyes"][0], 256, 256)
     assert detail(matched, eyes) > 0.9 * detail(real, eyes)
+
+
+def test_cheeks_have_the_footages_pores_and_beards_do_not_come_back(portrait: tuple[Array, Array, Array]) -> None:
+    real, outline, features = portrait
+    plain = plain_parts(outline, features, 256)
+    smooth = softened(real, 5.0)
+    cheeks = cv2.resize(plain.flank, (256, 256), interpolation=cv2.INTER_LINEAR) > 0.9
+    away = cv2.resize(plain.flank, (256, 256), interpolation=cv2.INTER_LINEAR) == 0
+    assert cheeks.sum() > 2000
+    made = with_pores(smooth, real, plain)
+    assert detail(smooth, cheeks) < 0.3 * detail(real, cheeks)
+    assert 0.9 < detail(made, cheeks) / detail(real, cheeks) < 1.1
+    assert np.array_equal(made[away], smooth[away])
+    bearded = np.asarray(real * 0.5, np.float32)
+    assert np.abs(with_pores(smooth, bearded, plain) - smooth)[cheeks].mean() < 0.05
+    assert np.abs(with_pores(real, real, plain) - real).max() < 0.01
 
 
 def test_a_face_as_sharp_as_its_footage_stays_as_it_is(portrait: tuple[Array, Array, Array]) -> None:

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from fsvideo.faces.tone import LEAST, LUMA, ramp
+from fsvideo.faces.tone import LEAST, LUMA, Plain, ramp
 from fsvideo.types import Array
 
 _BANDS = (0.9, 1.8, 3.6, 7.2)  # standard deviations of the blurs that part the bands, pixels of a crop of 256
 _HOLDS = 1.7  # standard deviation of a blur, in pixels, from which half as many pixels hold the picture
 _CELLS = 12  # a side of the grid on which strengths are compared: a cell holds an eye's corner, a part of a cheek
 _RIM = 9  # pixels of a crop of 256, twice the strip along the mask's edge that is not measured: jaw and hair end there
-_PORES = 3  # bands that are the target's own on plain skin
+_PORES = 1 / 64  # of the crop's side, a standard deviation: what is finer than this on a cheek is skin, not its shape
 _OTHER = (0.15, 0.35)  # logarithm of brightness by which it is as ours, and by which something else lies there
 _LEAST, _MOST = 0.05, 1.15  # of a band's strength; more than that would blow up the network's own noise
 _FLOOR = 0.15  # levels: weaker bands are as good as none
@@ -29,29 +29,21 @@ class Detail:
 
 
 def match_sharpness(
-    swapped: Array,
-    target: Array,
-    mask: Array,
-    time: float,
-    seconds: float,
-    before: Detail | None,
-    skin: Array | None = None,
+    swapped: Array, target: Array, mask: Array, time: float, seconds: float, before: Detail | None
 ) -> tuple[Array, Detail | None]:
     """Give each part of the swapped face as much fine detail as the target has there, averaged over ``seconds``.
 
     Crops (S, S, 3) on the 0..255 scale, mask (S, S), time in seconds; ``before`` is what this function returned for the
     track's last frame. Strengths are compared place by place: eyes and lips are where they were and stay crisp, while a
-    cheek that is smooth in the footage gets smooth. On plain ``skin`` (S / 4, S / 4), 0..1, detail is the target's own,
-    pores and all, unless that is far lighter or darker, as beards are. Detail is brightness: of colour, which few
-    videos hold as finely, all stays.
+    cheek that is smooth in the footage gets smooth. Detail is brightness: of colour, which few videos hold as finely,
+    all stays.
     """
     rim = np.ones((1 + round(_RIM * len(mask) / 256),) * 2, np.uint8)
     inside = cv2.erode((mask > 0.95).astype(np.float32), rim)
     weight = _cells(inside)
     if float(weight.max(initial=0)) <= 0:
         return swapped, before
-    luma, luma_t = (np.asarray(cv2.transform(picture, LUMA), np.float32) for picture in (swapped, target))
-    made, real = _bands(luma), _bands(luma_t)
+    made, real = (_bands(cv2.transform(picture, LUMA)) for picture in (swapped, target))
     gains = np.stack([_gain(y, t, inside, weight) for y, t in zip(made, real, strict=True)])
     if before is not None and seconds > 0:
         keep = np.float32(np.exp(-max(0.0, time - before.time) / seconds))
@@ -61,14 +53,22 @@ def match_sharpness(
     for band, gain in zip(made, gains, strict=True):
         factor = cv2.exp(cv2.resize(gain, size, interpolation=cv2.INTER_LINEAR)) - 1
         change = cv2.add(change, cv2.multiply(band, factor))
-    if skin is not None:
-        coarse, coarse_t = (x - sum(bands) for x, bands in ((luma, made), (luma_t, real)))
-        apart = np.abs(np.log((coarse.clip(0) + LEAST) / (coarse_t.clip(0) + LEAST)))
-        own = cv2.resize(skin, size, interpolation=cv2.INTER_LINEAR) * (1 - ramp(apart, *_OTHER))
-        fine, fine_t = (sum(bands[:_PORES]) for bands in (made, real))
-        change += (fine_t - fine - change) * own
     result = cv2.add(swapped, cv2.cvtColor(change, cv2.COLOR_GRAY2RGB))
     return np.asarray(result, np.float32), Detail(np.asarray(gains, np.float32), time)
+
+
+def with_pores(swapped: Array, target: Array, plain: Plain) -> Array:
+    """Give cheeks and temples the target's own fine detail: no network of this size paints skin as finely.
+
+    Crops (S, S, 3) on the 0..255 scale. Where the target is far lighter or darker, as with a beard, it is not skin.
+    """
+    size, sigma = target.shape[1::-1], len(target) * _PORES
+    light, light_t = (cv2.max(cv2.transform(picture, LUMA), 0) for picture in (swapped, target))
+    coarse, coarse_t = (cv2.GaussianBlur(x, (0, 0), sigma) for x in (light, light_t))
+    apart = cv2.log((coarse + LEAST) / (coarse_t + LEAST))
+    own = cv2.resize(plain.flank, size, interpolation=cv2.INTER_LINEAR) * (1 - ramp(np.abs(apart), *_OTHER))
+    change = ((light_t - coarse_t) - (light - coarse)) * own
+    return np.asarray(cv2.add(swapped, cv2.cvtColor(change, cv2.COLOR_GRAY2RGB)), np.float32)
 
 
 def _bands(image: Array) -> list[Array]:
