@@ -2,15 +2,57 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import signal
+import sys
 import threading
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 T = TypeVar("T")
+_GIVES_WAY = 10  # niceness
+
+
+class Aside(Generic[T]):
+    """A long computation beside what cannot wait, in a thread of its own that gives way to others where the system can.
+
+    ``work`` is given a function that says whether its result is still wanted, and had better ask it now and then.
+    """
+
+    def __init__(self, work: Callable[[Callable[[], bool]], T]) -> None:
+        self._results: list[T] = []
+        self._error: BaseException | None = None
+        self._stop = threading.Event()
+        # Not a daemon: see ``ahead``.
+        self._thread = threading.Thread(target=self._run, args=(work,), name="fsvideo-aside")
+        self._thread.start()
+
+    @property
+    def done(self) -> bool:
+        return not self._thread.is_alive()
+
+    def result(self) -> T:
+        """What came of it, once it is ``done``; its error is raised here."""
+        self._thread.join()
+        if self._error is not None:
+            raise self._error
+        return self._results[0]
+
+    def close(self) -> None:
+        """The result is no longer wanted. Returns when the thread has ended."""
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self, work: Callable[[Callable[[], bool]], T]) -> None:
+        if sys.platform == "linux":  # where a thread has a priority of its own, which those that it starts inherit
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _GIVES_WAY)
+        try:
+            self._results.append(work(lambda: not self._stop.is_set()))
+        except BaseException as caught:  # whatever it is, it belongs to whoever wants the result
+            self._error = caught
 
 
 class _End:

@@ -25,6 +25,7 @@ from fsvideo.media.color import region_rgb
 from fsvideo.options import SwapOptions
 from fsvideo.render import FaceTask, Job, Painter, cut_faces, swap_faces
 from fsvideo.swapper import Swapper
+from fsvideo.tuning import Going, to_the_end
 from fsvideo.types import Array, Frame, MediaInfo
 
 FramesAt: TypeAlias = Callable[[Sequence[int]], Iterable[Frame]]
@@ -37,7 +38,7 @@ _FAR = 300  # such frames beyond which none is taken while others are there
 
 
 @dataclass(frozen=True)
-class _Seen:
+class Seen:
     """A face that was looked at: who its swap shows, and who it shows itself (D,)."""
 
     face: FaceTask
@@ -81,14 +82,34 @@ def corrected(
     cuts: Sequence[int] = (0,),
     among: Collection[int] | None = None,
 ) -> list[Job]:
-    """The jobs with what is ``missing`` of their source in the frames ``worth_looking`` at.
+    """The jobs with what is ``missing`` of their source in the frames ``worth_looking`` at."""
+    seen: defaultdict[Hashable, list[Seen]] = defaultdict(list)
+    for one in looked_at(jobs, frames_at, info, swapper, options, cuts, among):
+        seen[_key(one.face.job)].append(one)
+    found: dict[Hashable, Array] = {}
+    for job in jobs:
+        if (key := _key(job)) in seen and key not in found:
+            found[key] = asked(job, seen[key], swapper, options.tune)
+    return [replace(job, missing=found.get(_key(job))) for job in jobs]
+
+
+def looked_at(
+    jobs: Sequence[Job],
+    frames_at: FramesAt,
+    info: MediaInfo,
+    swapper: Swapper,
+    options: SwapOptions,
+    cuts: Sequence[int] = (0,),
+    among: Collection[int] | None = None,
+) -> list[Seen]:
+    """What becomes of the jobs in the frames ``worth_looking`` at.
 
     They are swapped as ``render`` does it, each by itself, and who they show is compared with who was wanted. What a
     source's glasses leave is not filled in: else the network were asked for more of them.
     """
     tried = [replace(job, identity=replace(job.identity, glasses=0.0)) for job in jobs]
     looks = worth_looking(tried, cuts, among)
-    seen: defaultdict[Hashable, list[_Seen]] = defaultdict(list)
+    seen: list[Seen] = []
     cut = (cut_faces([frame], info, looks[frame.index], swapper.spec) for frame in frames_at(list(looks)))
     for task in swap_faces(chain.from_iterable(cut), swapper, options.batch_size):
         if not task.faces:
@@ -96,17 +117,15 @@ def corrected(
         result, size = Painter(info, options).paint(task), swapper.spec.size
         made = [warp(region_rgb(result, info, face.box), face.matrix, size, size) for face in task.faces]
         shown, own = np.split(swapper.embed(np.stack([*made, *(f.crop for f in task.faces)]).clip(0, 255)), 2)
-        for face, z_y, z_t in zip(task.faces, shown, own, strict=True):
-            seen[_key(face.job)].append(_Seen(face, z_y, z_t))
-    asked: dict[Hashable, Array] = {}
-    for job in jobs:
-        if (key := _key(job)) in seen and key not in asked:
-            asked[key] = _asked(job, seen[key], swapper, options.tune)
-    return [replace(job, missing=asked.get(_key(job))) for job in jobs]
+        seen += [Seen(*one) for one in zip(task.faces, shown, own, strict=True)]
+    return seen
 
 
-def _asked(job: Job, seen: Sequence[_Seen], swapper: Swapper, steps: int) -> Array:
-    """(A, D) what to ask each layer for beyond the job's source; (D,) of all the same where nothing is tuned."""
+def asked(job: Job, seen: Sequence[Seen], swapper: Swapper, steps: int, going: Going = to_the_end) -> Array:
+    """(A, D) what to ask each layer for beyond the job's source; (D,) of all the same where nothing is tuned.
+
+    ``going`` is asked before each of the ``steps`` whether to go on.
+    """
     source = replace(job, missing=None).wanted.embedding
     missing = np.float32(_GAIN) * np.mean([source - s.shown * float(s.shown @ source) for s in seen], axis=0)
     worn = np.zeros_like(source)
@@ -117,7 +136,8 @@ def _asked(job: Job, seen: Sequence[_Seen], swapper: Swapper, steps: int) -> Arr
     wish = source + missing + worn
     length = np.linalg.norm(wish)
     crops, masks = (np.stack([getattr(s.face, name) for s in seen]) for name in ("crop", "mask"))
-    return np.asarray(length * swapper.tuned(crops, masks, source + worn, wish / length, steps) - source, np.float32)
+    tuned = swapper.tuned(crops, masks, source + worn, wish / length, steps, going)
+    return np.asarray(length * tuned - source, np.float32)
 
 
 def always(frame: Frame) -> FramesAt:

@@ -89,8 +89,8 @@ def live(
     """Swap from ``source`` to ``target`` until one of them ends or ``stop`` is set.
 
     ``source``: a file, a video device or an address; ``target``: ``window``, a device, an address or a file. Of
-    ``options`` it takes what ``stream.Stage`` does, and ``overwrite``. ``tell`` gets a line a few times a second.
-    Raises FsvideoError; a file that was begun is then taken away.
+    ``options`` it takes what ``stream.Stage`` does, ``tune`` and ``overwrite``. ``tell`` gets a line a few times a
+    second. Raises FsvideoError; a file that was begun is then taken away.
     """
     check_sink(target)
     with load_finder() as finder:
@@ -101,7 +101,8 @@ def live(
             tags = provenance.tags(fsvideo.__version__, swapper.name)
             sink = open_sink(target, capture.info, tags, options.overwrite)
             result = LiveResult(capture.info)
-            _run(capture, Stream(stage), sink, result, stop, tell)
+            with closing(Stream(stage, options.tune)) as stream:
+                _run(capture, stream, sink, result, stop, tell)
             if not result.frames and stop.is_set():
                 raise KeyboardInterrupt
             if not result.frames:
@@ -139,7 +140,7 @@ def _run(
             now = time.monotonic()
             result.add(faces, now - arrived, now)
             if now - told > 0.25:
-                tell(result.now())
+                tell(result.now() + (", tuning" if stream.tuning else ""))
                 told = now
             if stop.is_set():
                 result.ended = "it was ended"

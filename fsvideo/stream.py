@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from fsvideo.faces.detect import FaceFinder
 from fsvideo.faces.people import RECOGNISED
 from fsvideo.faces.smooth import fade
 from fsvideo.likeness import always, corrected
+from fsvideo.live_likeness import LiveLikeness
 from fsvideo.options import SwapOptions
 from fsvideo.render import Job, Painter, cut_faces, swap_faces
 from fsvideo.swapper import Swapper
@@ -81,15 +81,17 @@ class Stage:
 
 
 class Stream:
-    """A stage with a memory: give it every frame of one stream in order."""
+    """A stage with a memory: give it every frame of one stream in order, and ``close`` it.
 
-    def __init__(self, stage: Stage) -> None:
+    ``tune``: steps of tuning what is asked for, beside the stream, once somebody was looked at a few times; 0: none.
+    """
+
+    def __init__(self, stage: Stage, tune: int = 0) -> None:
         self._stage = stage
-        self._options = replace(stage.options, tune=0)  # nobody waits seconds for a frame
         spec = embedding_spec(stage.swapper)
         self._follower = CausalFollower(stage.finder, stage.options.smooth, stage.embed, spec)
         self._painter: Painter | None = None
-        self._missing: dict[int, Array] = {}  # of the source, by track: measured once
+        self._likeness = LiveLikeness(stage.swapper, stage.options, tune)
 
     def update(self, frame: Frame, info: MediaInfo, rgb: Image) -> tuple[Frame, int]:
         """The next frame, swapped, and how many faces in it. ``rgb``: what it shows, in display pixels or reduced.
@@ -110,16 +112,19 @@ class Stream:
                 shown.append((track, one.opacity))
             else:
                 others.append(track)
-        for known in (self._painter.past, self._missing):
-            for number in known.keys() - chosen:
-                del known[number]
-        jobs = self._stage.jobs(shown, others)
-        new = [job for job in jobs if job.track.id not in self._missing]
-        for job in corrected(new, always(frame), info, self._stage.swapper, self._options, cuts=[frame.index]):
-            if job.missing is not None:
-                self._missing[job.track.id] = job.missing
-        jobs = [replace(job, missing=self._missing.get(job.track.id)) for job in jobs]
+        for number in self._painter.past.keys() - chosen:
+            del self._painter.past[number]
+        jobs = self._likeness.corrected(self._stage.jobs(shown, others), frame, info)
         return self._stage.paint(frame, info, jobs, self._painter)
+
+    @property
+    def tuning(self) -> bool:
+        """Whether what is asked for is being tuned at this moment."""
+        return self._likeness.tuning
+
+    def close(self) -> None:
+        """Whatever goes on beside the stream ends."""
+        self._likeness.close()
 
     def _chosen(self, present: list[Present]) -> list[Present]:
         wanted = self._stage.wanted

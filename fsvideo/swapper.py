@@ -36,7 +36,7 @@ from fsvideo.networks import (
     load_mesh,
     shipped_parts,
 )
-from fsvideo.tuning import Readers, tuned
+from fsvideo.tuning import Going, Readers, to_the_end, tuned
 from fsvideo.types import Array, CropSpec, FsvideoError, Identity, Image, WeightsError
 
 _TOGETHER = 8  # crops that are embedded at once: more take memory, and no less time each
@@ -77,11 +77,13 @@ class Swapper(Protocol):
         """
         ...
 
-    def tuned(self, crops: Array, masks: Array, goal: Array, asked: Array, steps: int) -> Array:
+    def tuned(
+        self, crops: Array, masks: Array, goal: Array, asked: Array, steps: int, going: Going = to_the_end
+    ) -> Array:
         """(A, D) what to ask each layer for in place of ``asked`` (D,), so that results look more like ``goal`` (D,).
 
         Crops (N, S, S, 3) of one person, and masks (N, S, S) of where the new face is shown in them. ``steps``: of
-        looking at what becomes of it, 0 for ``asked`` itself.
+        looking at what becomes of it, 0 for ``asked`` itself. ``going`` is asked now and then whether to go on.
         """
         ...
 
@@ -126,7 +128,9 @@ class AEISwapper:
         y = made[-1] if self.share == 1 else made[0] + np.float32(self.share) * (made[-1] - made[0])
         return np.stack([cv2.merge([*one]) for one in y * np.float32(127.5) + np.float32(127.5)])
 
-    def tuned(self, crops: Array, masks: Array, goal: Array, asked: Array, steps: int) -> Array:
+    def tuned(
+        self, crops: Array, masks: Array, goal: Array, asked: Array, steps: int, going: Going = to_the_end
+    ) -> Array:
         if steps == 0 or not self.trained:
             return asked
         # On Apple's GPUs PyTorch lacks some gradients.
@@ -136,8 +140,9 @@ class AEISwapper:
             net, encoder = deepcopy(net).to(device), deepcopy(encoder).to(device)
         readers = Readers(encoder, load_mesh().to(device), load_blendshapes().to(device))
         mask, wanted, start = (torch.from_numpy(x).to(device) for x in (masks[:, None], goal, asked))
-        z_id: Array = tuned(net, readers, self._tensor(crops, device), mask, wanted, start, steps).cpu().numpy()
-        return z_id
+        z_id = tuned(net, readers, self._tensor(crops, device), mask, wanted, start, steps, going)
+        made: Array = z_id.cpu().numpy()
+        return made
 
     @property
     def network(self) -> Network:
@@ -190,7 +195,9 @@ class Unchanged:
     def swap(self, crops: Array, identities: Sequence[Identity], own: Array | None = None) -> Array:
         return crops
 
-    def tuned(self, crops: Array, masks: Array, goal: Array, asked: Array, steps: int) -> Array:
+    def tuned(
+        self, crops: Array, masks: Array, goal: Array, asked: Array, steps: int, going: Going = to_the_end
+    ) -> Array:
         return asked
 
 

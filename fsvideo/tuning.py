@@ -8,8 +8,10 @@ expression, and the skin is plain. The weights stay as they are.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import cycle, islice
+from typing import TypeAlias
 
 import torch
 import torch.nn.functional as F
@@ -33,6 +35,14 @@ _HUE = 20.0  # of the distance of hues from the target's, before they are matche
 _STAINS = 3.0  # of shades that the target has nowhere near
 
 
+Going: TypeAlias = Callable[[], bool]
+
+
+def to_the_end() -> bool:
+    """Go on."""
+    return True
+
+
 @dataclass(frozen=True)
 class Readers:
     """What looks at results: who they show, how the face is turned, what it expresses."""
@@ -43,12 +53,19 @@ class Readers:
 
 
 def tuned(
-    net: AEINet, readers: Readers, target: Tensor, mask: Tensor, goal: Tensor, asked: Tensor, steps: int
+    net: AEINet,
+    readers: Readers,
+    target: Tensor,
+    mask: Tensor,
+    goal: Tensor,
+    asked: Tensor,
+    steps: int,
+    going: Going = to_the_end,
 ) -> Tensor:
     """(A, D) what to ask each AAD layer for in place of ``asked`` (D,), of unit length: for results like ``goal`` (D,).
 
     ``target`` (N, 3, S, S) in [-1, 1]: crops of one person; ``mask`` (N, 1, S, S), 0..1: where the new face is shown.
-    The same each time.
+    The same each time. ``going`` is asked before each step whether to go on.
     """
     # With channels last, PyTorch 2.13 gets the gradient of instance_norm wrong for a single picture.
     target = target.contiguous()
@@ -65,6 +82,8 @@ def tuned(
     mean, square = torch.zeros_like(change), torch.zeros_like(change)
     turns = cycle(slice(row, row + 1) for row in range(len(target)))  # several at once take memory and gain nothing
     for step, at in enumerate(islice(turns, steps), 1):
+        if not going():
+            break
         z_id = F.normalize(asked + change, dim=1)[None]
         made = net.generate([level[at] for level in z_att], z_id, target[at])
         y = shown(made, target[at], mask[at], maps.at(at))

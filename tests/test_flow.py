@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -103,3 +106,34 @@ def test_who_does_not_listen_is_left_alone() -> None:
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def test_a_computation_aside_gives_its_result_its_error_or_up() -> None:
+    going_on = threading.Event()
+
+    def until_unwanted(going: Callable[[], bool]) -> int:
+        going_on.set()
+        steps = 0
+        while going():
+            steps += 1
+            time.sleep(0.005)
+        return steps
+
+    one = flow.Aside(until_unwanted)
+    assert going_on.wait(5) and not one.done
+    one.close()
+    assert one.done and one.result() >= 0
+    assert flow.Aside(lambda going: 7).result() == 7
+    wrong: flow.Aside[float] = flow.Aside(lambda going: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        wrong.result()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux gives threads a priority of their own")
+def test_it_gives_way() -> None:
+    def niceness(going: Callable[[], bool]) -> int:
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    before = os.getpriority(os.PRIO_PROCESS, 0)
+    assert flow.Aside(niceness).result() > before
+    assert os.getpriority(os.PRIO_PROCESS, 0) == before, "and nobody else does"
