@@ -10,10 +10,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from fsvideo.faces import sharpness
 from fsvideo.faces.align import FEATURE_POINTS, FEATURES, OUTLINE
 from fsvideo.faces.irises import match_irises
 from fsvideo.faces.mask import outline
-from fsvideo.faces.shown import Maps, laid, lit, natural_eyes, tinted
+from fsvideo.faces.shown import Maps, laid, lit, natural_eyes, tinted, with_pores
 from fsvideo.faces.tone import Plain, match_light, match_tint, plain_parts
 from fsvideo.models.landmarks import POINTS
 from fsvideo.options import Look
@@ -92,6 +93,18 @@ def test_light_is_that_of_a_swap(side: int) -> None:
     np.testing.assert_allclose(levels(found)[0], wanted, atol=6e-3)
 
 
+@pytest.mark.parametrize("side", [64, 256])
+def test_pores_are_those_of_a_swap(side: int) -> None:
+    target, points = picture(0, side), oval(0.25)
+    grain = np.random.default_rng(1).normal(0, 4, (side, side, 1)).astype(np.float32)
+    made = np.asarray(0.9 * target + grain, np.float32)
+    plain = plain_parts(pixels(points, OUTLINE, side), pixels(points, FEATURE_POINTS, side), side)
+    wanted = sharpness.with_pores(made, target, plain)
+    assert np.abs(wanted - made).mean() > 0.2
+    found = with_pores(tensor(made), tensor(target), maps_of(plain))
+    np.testing.assert_allclose(levels(found)[0], wanted, atol=2e-2)
+
+
 def test_the_result_lies_in_the_mask_of_a_swap_and_the_target_around_it() -> None:
     side, points = 128, torch.stack([oval(0.25), oval(0.3), oval(0.3)])
     made, target = tensor(*(picture(k, side) for k in range(3))), tensor(*(picture(k, side) for k in range(3, 6)))
@@ -100,7 +113,8 @@ def test_the_result_lies_in_the_mask_of_a_swap_and_the_target_around_it() -> Non
     for k in range(2):
         polygon, features = (pixels(points[k], which, side) for which in (OUTLINE, FEATURE_POINTS))
         mask, plain = outline(polygon, side, Look().feather), plain_parts(polygon, features, side)
-        coloured = natural_eyes(tinted(lit(made, target, maps_of(plain)), target, maps_of(plain)), target)
+        maps = maps_of(plain)
+        coloured = with_pores(natural_eyes(tinted(lit(made, target, maps), target, maps), target), target, maps)
         assert mask.max() == 1 and mask.min() == 0
         assert torch.equal(shown[k][:, mask == 0], target[k][:, mask == 0])
         torch.testing.assert_close(shown[k][:, mask == 1], coloured[k][:, mask == 1])

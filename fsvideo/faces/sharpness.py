@@ -14,8 +14,8 @@ _BANDS = (0.9, 1.8, 3.6, 7.2)  # standard deviations of the blurs that part the 
 _HOLDS = 1.7  # standard deviation of a blur, in pixels, from which half as many pixels hold the picture
 _CELLS = 12  # a side of the grid on which strengths are compared: a cell holds an eye's corner, a part of a cheek
 _RIM = 9  # pixels of a crop of 256, twice the strip along the mask's edge that is not measured: jaw and hair end there
-_PORES = 1 / 64  # of the crop's side, a standard deviation: what is finer than this on a cheek is skin, not its shape
-_OTHER = (0.15, 0.35)  # logarithm of brightness by which it is as ours, and by which something else lies there
+PORES = 1 / 64  # of the crop's side, a standard deviation: what is finer than this on a cheek is skin, not its shape
+OTHER = (0.15, 0.35)  # logarithm of brightness by which it is as ours, and by which something else lies there
 _LEAST, _MOST = 0.05, 1.15  # of a band's strength; more than that would blow up the network's own noise
 _FLOOR = 0.15  # levels: weaker bands are as good as none
 
@@ -62,11 +62,11 @@ def with_pores(swapped: Array, target: Array, plain: Plain) -> Array:
 
     Crops (S, S, 3) on the 0..255 scale. Where the target is far lighter or darker, as with a beard, it is not skin.
     """
-    size, sigma = target.shape[1::-1], len(target) * _PORES
+    size, sigma = target.shape[1::-1], len(target) * PORES
     light, light_t = (cv2.max(cv2.transform(picture, LUMA), 0) for picture in (swapped, target))
     coarse, coarse_t = (cv2.GaussianBlur(x, (0, 0), sigma) for x in (light, light_t))
     apart = cv2.log((coarse + LEAST) / (coarse_t + LEAST))
-    own = cv2.resize(plain.flank, size, interpolation=cv2.INTER_LINEAR) * (1 - ramp(np.abs(apart), *_OTHER))
+    own = cv2.resize(plain.flank, size, interpolation=cv2.INTER_LINEAR) * (1 - ramp(np.abs(apart), *OTHER))
     change = ((light_t - coarse_t) - (light - coarse)) * own
     return np.asarray(cv2.add(swapped, cv2.cvtColor(change, cv2.COLOR_GRAY2RGB)), np.float32)
 

@@ -18,6 +18,7 @@ from torch import Tensor
 from fsvideo.faces.align import FEATURE_POINTS, OUTLINE
 from fsvideo.faces.irises import AROUND, EYES, GREEN, RED
 from fsvideo.faces.mask import outline
+from fsvideo.faces.sharpness import OTHER, PORES
 from fsvideo.faces.tone import (
     APART,
     AS_SKIN,
@@ -69,7 +70,8 @@ def shown(y: Tensor, target: Tensor, mask: Tensor, maps: Maps) -> Tensor:
     """The same with ``mask`` (N, 1, S, S), 0..1, and ``maps_of`` the targets."""
     with torch.autocast(y.device.type, enabled=False):  # half precision would count single levels
         y, target = y.float(), target.float()
-        return torch.lerp(target, natural_eyes(tinted(lit(y, target, maps), target, maps), target), mask)
+        y = with_pores(natural_eyes(tinted(lit(y, target, maps), target, maps), target), target, maps)
+        return torch.lerp(target, y, mask)
 
 
 def maps_of(points: Tensor, seen: Tensor, size: int) -> Maps:
@@ -93,6 +95,7 @@ class Maps(NamedTuple):
     bare: Tensor
     forehead: Tensor
     temples: Tensor
+    sides: Tensor
     cheeks: Tensor
     ridges: Tensor
     brows: Tensor
@@ -210,6 +213,18 @@ def natural_eyes(y: Tensor, target: Tensor) -> Tensor:
     share = torch.minimum(most_green / torch.maximum(green, most_green), most_red / torch.maximum(red, most_red))
     change = torch.einsum("ck,nkhw->nchw", y.new_tensor(FROM_CC), ours[:, 1:] * (share - 1)) / 127.5
     return y + F.pad(change, (columns.start, size - columns.stop, rows.start, size - rows.stop))
+
+
+def with_pores(y: Tensor, target: Tensor, maps: Maps) -> Tensor:
+    """``fsvideo.faces.sharpness.with_pores`` for batches (N, 3, S, S) in [-1, 1]."""
+    weights, sigma = y.new_tensor(LUMA), y.shape[-1] * PORES
+    light, light_t = (
+        torch.einsum("ck,nkhw->nchw", weights, x.float() * 127.5 + 127.5).clamp(min=0) for x in (y, target)
+    )
+    coarse, coarse_t = (_blurred(x, sigma) for x in (light, light_t))
+    apart = ((coarse + LEAST) / (coarse_t + LEAST)).log()
+    own = _enlarged(torch.maximum(maps.sides, maps.cheeks), y) * (1 - _ramp(apart.abs(), *OTHER))
+    return y + ((light_t - coarse_t) - (light - coarse)) * own / 127.5
 
 
 def _green(ycc: Tensor) -> Tensor:

@@ -27,7 +27,7 @@ FAINT = np.float32(0.05)  # the same of a shade beside the eyes where the source
 GLARE = np.float32(0.12)  # the same of a light along the jaw: more is a rim that no lamp makes
 STREAK = 5 / 64  # of the crop's side: what is wider on a cheek is its shape, what is narrower a streak ...
 FAINTEST = 0.03  # ... if it is stronger than those of the target by this logarithm of brightness
-SHINE = np.float32(0.05)  # the same by which skin beside a brow may be lighter than the target's around it
+SHINE = np.float32(0.1)  # the same by which skin beside a brow may be lighter than the target's around it
 LEFT = (1.5, 5.0)  # levels by which a network's picture differs: so little is the target's own, so much is another face
 RICH = np.float32(0.5)  # skin's colour goes with this power of its brightness
 SHADE = (0.4, 0.55)  # times as bright as the target's: what is painted around an eye is a brow, and a shade on skin
@@ -44,7 +44,7 @@ APART = (0.25, 0.5)  # logarithm of brightness: how far off the result may be, a
 SHADED = (0.5, 0.8)  # the same on a temple that is darker than the target's: more than the shade of a cheekbone
 # Parts of the face's width from where on skin begins to be mended, and from where it is wholly:
 _ABOVE = (0.0, 0.07)  # above the line through the eyes
-_AWAY = (0.02, 0.07)  # away from a brow
+_AWAY = (0.03, 0.09)  # away from a brow
 _BARE = (0.01, 0.04)  # away from lips, eyes and brows
 _BESIDE = (-0.10, 0.04)  # beside the outer corner of an eye
 _CHEEK = (-0.3, -0.2)  # above the line through the eyes: down to there a temple reaches
