@@ -62,12 +62,16 @@ def with_pores(swapped: Array, target: Array, plain: Plain) -> Array:
 
     Crops (S, S, 3) on the 0..255 scale. Where the target is far lighter or darker, as with a beard, it is not skin.
     """
-    size, sigma = target.shape[1::-1], len(target) * PORES
-    light, light_t = (cv2.max(cv2.transform(picture, LUMA), 0) for picture in (swapped, target))
-    coarse, coarse_t = (cv2.GaussianBlur(x, (0, 0), sigma) for x in (light, light_t))
-    apart = cv2.log((coarse + LEAST) / (coarse_t + LEAST))
-    own = cv2.resize(plain.flank, size, interpolation=cv2.INTER_LINEAR) * (1 - ramp(np.abs(apart), *OTHER))
-    change = ((light_t - coarse_t) - (light - coarse)) * own
+    size, small = target.shape[1::-1], plain.flank.shape[::-1]
+    light, light_t = (cv2.transform(picture, LUMA) for picture in (swapped, target))
+    coarse, coarse_t = (
+        cv2.GaussianBlur(cv2.resize(x, small, interpolation=cv2.INTER_AREA), (0, 0), small[0] * PORES)
+        for x in (light, light_t)
+    )
+    apart = cv2.log((coarse.clip(0) + LEAST) / (coarse_t.clip(0) + LEAST))
+    own = plain.flank * (1 - ramp(np.abs(apart), *OTHER))
+    lighter, own = (cv2.resize(x, size, interpolation=cv2.INTER_LINEAR) for x in (coarse - coarse_t, own))
+    change = cv2.multiply(cv2.add(cv2.subtract(light_t, light), lighter), own)
     return np.asarray(cv2.add(swapped, cv2.cvtColor(change, cv2.COLOR_GRAY2RGB)), np.float32)
 
 

@@ -217,14 +217,13 @@ def natural_eyes(y: Tensor, target: Tensor) -> Tensor:
 
 def with_pores(y: Tensor, target: Tensor, maps: Maps) -> Tensor:
     """``fsvideo.faces.sharpness.with_pores`` for batches (N, 3, S, S) in [-1, 1]."""
-    weights, sigma = y.new_tensor(LUMA), y.shape[-1] * PORES
-    light, light_t = (
-        torch.einsum("ck,nkhw->nchw", weights, x.float() * 127.5 + 127.5).clamp(min=0) for x in (y, target)
-    )
-    coarse, coarse_t = (_blurred(x, sigma) for x in (light, light_t))
-    apart = ((coarse + LEAST) / (coarse_t + LEAST)).log()
-    own = _enlarged(torch.maximum(maps.sides, maps.cheeks), y) * (1 - _ramp(apart.abs(), *OTHER))
-    return y + ((light_t - coarse_t) - (light - coarse)) * own / 127.5
+    weights = y.new_tensor(LUMA)
+    light, light_t = (torch.einsum("ck,nkhw->nchw", weights, x.float() * 127.5 + 127.5) for x in (y, target))
+    small = (F.avg_pool2d(x, SHRINK) for x in (light, light_t))
+    coarse, coarse_t = (_blurred(x, x.shape[-1] * PORES) for x in small)
+    apart = ((coarse.clamp(min=0) + LEAST) / (coarse_t.clamp(min=0) + LEAST)).log()
+    own = torch.maximum(maps.sides, maps.cheeks) * (1 - _ramp(apart.abs(), *OTHER))
+    return y + (light_t - light + _enlarged(coarse - coarse_t, y)) * _enlarged(own, y) / 127.5
 
 
 def _green(ycc: Tensor) -> Tensor:
