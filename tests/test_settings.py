@@ -20,6 +20,7 @@ from fsvideo.console import Silent
 from fsvideo.options import Region, SwapOptions
 from fsvideo.summary import made_rows
 from fsvideo.swapper import AEISwapper, tiny
+from fsvideo.tuning import Going
 from fsvideo.types import Array, FsvideoError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -179,7 +180,9 @@ def test_a_dry_run_foretells_time_and_room_and_writes_nothing(tmp_path: Path) ->
 
 
 def test_a_dry_run_counts_what_tuning_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def slow(self: AEISwapper, crops: Array, masks: Array, goal: Array, asked: Array, steps: int) -> Array:
+    def slow(
+        self: AEISwapper, crops: Array, masks: Array, goal: Array, asked: Array, steps: int, going: Going
+    ) -> Array:
         time.sleep(0.5 * steps)
         return asked
 
