@@ -167,7 +167,7 @@ def test_false_wrinkles_go_and_eyes_stay(portrait: tuple[Array, Array, Array]) -
 def test_cheeks_have_the_footages_pores_and_beards_do_not_come_back(portrait: tuple[Array, Array, Array]) -> None:
     real, outline, features = portrait
     plain = plain_parts(outline, features, 256)
-    smooth = softened(real, 5.0)
+    smooth = softened(real, 2.5)
     cheeks = cv2.resize(plain.flank, (256, 256), interpolation=cv2.INTER_LINEAR) > 0.9
     away = cv2.resize(plain.flank, (256, 256), interpolation=cv2.INTER_LINEAR) == 0
     assert cheeks.sum() > 2000
