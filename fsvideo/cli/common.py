@@ -130,8 +130,8 @@ TUNE = click.option(
     default=TUNE_STEPS,
     show_default=True,
     metavar="N",
-    help="Steps in which what is asked of the network is tuned to source and person, before frames are swapped: more "
-    "of the source, and no less of pose and expression; 0: none.",
+    help="Steps in which what is asked of the network is tuned to source and person, before frames are swapped, or "
+    "beside a live stream: more of the source, and no less of pose and expression; 0: none.",
 )
 REFERENCE = click.option(
     "--reference", type=FILE, metavar="IMAGE", help="Picture of the person to swap, for --faces reference."

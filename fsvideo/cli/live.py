@@ -12,9 +12,9 @@ from typing import Any
 
 import click
 
-from fsvideo.cli.common import BACKEND, COMPUTE, FILE, MODEL, REFERENCE, REFINE, errors, stack
+from fsvideo.cli.common import BACKEND, COMPUTE, FILE, MODEL, REFERENCE, REFINE, TUNE, errors, stack
 from fsvideo.cli.look import LOOK, take_look
-from fsvideo.options import TUNE_STEPS, SwapOptions
+from fsvideo.options import SwapOptions
 
 
 @click.command(short_help="Swap a face in live pictures: from a camera, stream or file to a window, device or stream.")
@@ -53,15 +53,7 @@ from fsvideo.options import TUNE_STEPS, SwapOptions
     REFERENCE,
     MODEL,
     REFINE,
-    click.option(
-        "--tune",
-        type=click.IntRange(0, 100),
-        default=TUNE_STEPS,
-        show_default=True,
-        metavar="N",
-        help="Steps in which, beside the stream, what is asked of the network is tuned to source and person once they "
-        "were seen for some seconds; 0: none.",
-    ),
+    TUNE,
     LOOK,
     click.option(
         "--smooth",

@@ -113,6 +113,10 @@ class Maps(NamedTuple):
     def skin(self) -> Tensor:
         return (self.bare - self.around).clamp(min=0)
 
+    @property
+    def flank(self) -> Tensor:
+        return torch.maximum(self.sides, self.cheeks)
+
 
 def lit(y: Tensor, target: Tensor, maps: Maps) -> Tensor:
     """``fsvideo.faces.tone.match_light`` for batches."""
@@ -131,15 +135,10 @@ def lit(y: Tensor, target: Tensor, maps: Maps) -> Tensor:
     rim = off.clamp(-float(STRONGEST), -float(GLARE)) + float(GLARE)
     fine, fine_t = ((luma + LEAST).log() for luma in lumas)
     light, dark = _streaks(fine, fine_t)
-    streaks = (light - dark) * maps.cheeks
-    streaks = (
-        streaks
-        + (soft + level - _around(soft_t, maps.skin * (1 - maps.brows)) - float(SHINE)).clamp(min=0) * maps.ridges
-    )
-    factor = (
-        (off * forehead + ratio * around + stained * maps.upper + rim * maps.jaw - streaks).clamp(-MOST, MOST).exp()
-    )
-    shown = (y + 1) * _enlarged(factor, y)
+    shine = (soft + level - _around(soft_t, maps.skin * (1 - maps.brows)) - float(SHINE)).clamp(min=0)
+    mended = off * forehead + ratio * around + stained * maps.upper + rim * maps.jaw
+    mended = mended + (dark - light) * maps.cheeks - shine * maps.ridges
+    shown = (y + 1) * _enlarged(mended.clamp(-MOST, MOST).exp(), y)
     inside = level * (1 - around)
     with torch.no_grad():  # not to be learned: how to be found useless
         useless = _useless(fine_t - fine - inside, (forehead + around).clamp(max=1), maps.temples)
@@ -222,7 +221,7 @@ def with_pores(y: Tensor, target: Tensor, maps: Maps) -> Tensor:
     small = (F.avg_pool2d(x, SHRINK) for x in (light, light_t))
     coarse, coarse_t = (_blurred(x, x.shape[-1] * PORES) for x in small)
     apart = ((coarse.clamp(min=0) + LEAST) / (coarse_t.clamp(min=0) + LEAST)).log()
-    own = torch.maximum(maps.sides, maps.cheeks) * (1 - _ramp(apart.abs(), *OTHER))
+    own = maps.flank * (1 - _ramp(apart.abs(), *OTHER))
     return y + (light_t - light + _enlarged(coarse - coarse_t, y)) * _enlarged(own, y) / 127.5
 
 

@@ -244,7 +244,7 @@ def match_light(swapped: Array, target: Array, plain: Plain, worn: float = 0.0) 
     Crops (S, S, 3) on the 0..255 scale. A recogniser is also pleased by shades and mottles on a forehead, and people
     see stains where skin has no shape; its wrinkles are the target's expression, and strands of hair hang over it.
     Around the eyes and on cheeks shades make a face, but none as strong as stains are: those are held back. So are
-    lights along the jaw, which part it from the neck.
+    streaks on cheeks, what shines beside a brow, and lights along the jaw, which part it from the neck.
     Around the face all that stays of the result is its fine detail: so no haze lies on hair. Where the result is far
     off in either, or beside the eyes, as where it paints the source's hair or the shade of its glasses on a temple, the
     target is seen itself.
