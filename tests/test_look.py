@@ -164,20 +164,32 @@ def test_false_wrinkles_go_and_eyes_stay(portrait: tuple[Array, Array, Array]) -
     assert detail(matched, eyes) > 0.9 * detail(real, eyes)
 
 
-def test_cheeks_have_the_footages_pores_and_beards_do_not_come_back(portrait: tuple[Array, Array, Array]) -> None:
+def test_skin_has_the_footages_pores_and_beards_do_not_come_back(portrait: tuple[Array, Array, Array]) -> None:
     real, outline, features = portrait
     plain = plain_parts(outline, features, 256)
     smooth = softened(real, 2.5)
-    cheeks = cv2.resize(plain.flank, (256, 256), interpolation=cv2.INTER_LINEAR) > 0.9
-    away = cv2.resize(plain.flank, (256, 256), interpolation=cv2.INTER_LINEAR) == 0
-    assert cheeks.sum() > 2000
+    flank, skin = (cv2.resize(x, (256, 256), interpolation=cv2.INTER_LINEAR) for x in (plain.flank, plain.skin))
+    cheeks, rest, away = flank > 0.9, (skin > 0.9) & (flank == 0), (skin == 0) & (flank == 0)
+    assert min(cheeks.sum(), rest.sum(), away.sum()) > 2000
     made = with_pores(smooth, real, plain)
     assert detail(smooth, cheeks) < 0.3 * detail(real, cheeks)
     assert 0.9 < detail(made, cheeks) / detail(real, cheeks) < 1.1
+    assert detail(made, rest) > 1.5 * detail(smooth, rest)
     assert np.array_equal(made[away], smooth[away])
     bearded = np.asarray(real * 0.5, np.float32)
     assert np.abs(with_pores(smooth, bearded, plain) - smooth)[cheeks].mean() < 0.05
     assert np.abs(with_pores(real, real, plain) - real).max() < 0.01
+
+
+def test_lines_do_not_come_back_with_the_pores(portrait: tuple[Array, Array, Array]) -> None:
+    real, outline, features = portrait
+    plain = plain_parts(outline, features, 256)
+    smooth, wrinkled = softened(real, 2.5), real.copy()
+    nose = slice(110, 150), slice(124, 132)
+    assert cv2.resize(plain.skin - plain.flank, (256, 256), interpolation=cv2.INTER_LINEAR)[nose].min() > 0.9
+    wrinkled[nose[0], 127:129] -= 40
+    drawn = with_pores(smooth, real, plain) - with_pores(smooth, wrinkled, plain)
+    assert np.abs(drawn[nose]).max() < 0.25 * 40
 
 
 def test_a_face_as_sharp_as_its_footage_stays_as_it_is(portrait: tuple[Array, Array, Array]) -> None:

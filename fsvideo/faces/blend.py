@@ -9,7 +9,8 @@ from fsvideo.faces.align import compose, invert, scale_of, transform, warp, with
 from fsvideo.faces.tone import LUMA
 from fsvideo.types import Array, Box
 
-_SAME = 6.0  # levels of change under which the target's own detail is fully kept
+_FINE = 3.0  # pixels of the crop, a standard deviation: a coarser change is of light, which moves no edge ...
+_SAME = 2.5  # ... and levels of a finer one under which the target's own detail is fully kept
 _SPARSE = 3  # pixels between those from which the grain's strength is estimated
 _AROUND = 8  # pixels of the crop around a mask, from which what lies under its edge is interpolated
 _GRAIN = 2.5  # robust standard deviations of fine detail that count as grain
@@ -44,7 +45,8 @@ def delta(
     ``matrix`` maps region pixels to crop pixels. Only the change is carried back, so a swapper that returns its input
     changes nothing.
     A region with more pixels than the crop holds detail that the network never saw: of that, grain stays everywhere,
-    edges only where the face was left as it was. Detail is brightness: few videos hold colour any finer than a crop.
+    edges only where the finest that the crop holds was left as it was. Detail is brightness: few videos hold colour any
+    finer than a crop.
     """
     height, width = region.shape[:2]
     spot = _spot(mask)
@@ -54,8 +56,9 @@ def delta(
     if scale_of(matrix) >= 0.95:
         return _weighted(np.asarray(warp(step, back, width, height), np.float32), None, opacity)
     # What is lost is soft: it is worked out on the crop's grid, which has fewer pixels than the region's.
-    red, green, blue = cv2.split(cv2.absdiff(swapped, crop))
-    moved = cv2.GaussianBlur(cv2.max(cv2.max(red, green), blue), (0, 0), 2)
+    light = cv2.transform(cv2.subtract(swapped, crop), LUMA)
+    fine = cv2.absdiff(light, cv2.GaussianBlur(light, (0, 0), _FINE))
+    moved = cv2.GaussianBlur(fine, (0, 0), 2)
     lost = _sampled(1 - cv2.exp(moved * moved * np.float32(-1 / _SAME**2)), back, width, height)
     step = _enlarged(step, back, width, height)
     seen = _enlarged(np.asarray(cv2.transform(crop, LUMA), np.float32), back, width, height)

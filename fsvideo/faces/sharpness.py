@@ -7,14 +7,16 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from fsvideo.faces.tone import LEAST, LUMA, Plain, ramp
+from fsvideo.faces.tone import LEAST, LUMA, Plain, enlarged, ramp
 from fsvideo.types import Array
 
 _BANDS = (0.9, 1.8, 3.6, 7.2)  # standard deviations of the blurs that part the bands, pixels of a crop of 256
 _HOLDS = 1.7  # standard deviation of a blur, in pixels, from which half as many pixels hold the picture
 _CELLS = 12  # a side of the grid on which strengths are compared: a cell holds an eye's corner, a part of a cheek
 _RIM = 9  # pixels of a crop of 256, twice the strip along the mask's edge that is not measured: jaw and hair end there
-PORES = 1 / 110  # of the crop's side, a standard deviation: what is finer than this on a cheek is skin, not its shape
+PORES = 1 / 110  # of the crop's side, a standard deviation: what is finer than this is skin, not its shape
+FINEST = 1 / 220  # the same where lines as fine as pores are a nose or a fold
+PORE = 3.0  # times as strong as the median of the cheeks' fine detail: so much is a pore, more is a line
 OTHER = (0.15, 0.35)  # logarithm of brightness by which it is as ours, and by which something else lies there
 _LEAST, _MOST = 0.05, 1.15  # of a band's strength; more than that would blow up the network's own noise
 _FLOOR = 0.15  # levels: weaker bands are as good as none
@@ -58,20 +60,28 @@ def match_sharpness(
 
 
 def with_pores(swapped: Array, target: Array, plain: Plain) -> Array:
-    """Give cheeks and temples the target's own fine detail: no network of this size paints skin as finely.
+    """Give skin the target's own fine detail: no network of this size paints it as finely.
 
-    Crops (S, S, 3) on the 0..255 scale. Where the target is far lighter or darker, as with a beard, it is not skin.
+    Crops (S, S, 3) on the 0..255 scale. On cheeks and temples it is all of that detail; elsewhere lines as fine belong
+    to a nose or a fold, so there only as much changes as pores are strong. Where the target is far lighter or darker,
+    as with a beard, it is not skin.
     """
-    size, small = target.shape[1::-1], plain.flank.shape[::-1]
     light, light_t = (cv2.transform(picture, LUMA) for picture in (swapped, target))
+    small = plain.flank.shape[::-1]
     coarse, coarse_t = (
         cv2.GaussianBlur(cv2.resize(x, small, interpolation=cv2.INTER_AREA), (0, 0), small[0] * PORES)
         for x in (light, light_t)
     )
     apart = cv2.log((coarse.clip(0) + LEAST) / (coarse_t.clip(0) + LEAST))
-    own = plain.flank * (1 - ramp(np.abs(apart), *OTHER))
-    lighter, own = (cv2.resize(x, size, interpolation=cv2.INTER_LINEAR) for x in (coarse - coarse_t, own))
-    change = cv2.multiply(cv2.add(cv2.subtract(light_t, light), lighter), own)
+    alike = 1 - ramp(np.abs(apart), *OTHER)
+    lighter = enlarged(coarse - coarse_t, target)
+    all_of_it = cv2.multiply(cv2.add(cv2.subtract(light_t, light), lighter), enlarged(plain.flank * alike, target))
+    fine, fine_t = (cv2.subtract(x, cv2.GaussianBlur(x, (0, 0), len(x) * FINEST)) for x in (light, light_t))
+    of_cheeks = np.abs(fine_t[enlarged(plain.flank, target) > 0.5])
+    most = PORE * float(np.median(of_cheeks)) if len(of_cheeks) else 0.0
+    rest = enlarged((plain.skin - plain.flank).clip(0) * alike, target)
+    a_little = cv2.multiply(cv2.subtract(fine_t.clip(-most, most), fine.clip(-most, most)), rest)
+    change = cv2.add(all_of_it, a_little)
     return np.asarray(cv2.add(swapped, cv2.cvtColor(change, cv2.COLOR_GRAY2RGB)), np.float32)
 
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from fsvideo.faces.align import FEATURE_POINTS, OUTLINE
 from fsvideo.faces.irises import AROUND, EYES, GREEN, RED
 from fsvideo.faces.mask import outline
-from fsvideo.faces.sharpness import OTHER, PORES
+from fsvideo.faces.sharpness import FINEST, OTHER, PORE, PORES
 from fsvideo.faces.tone import (
     APART,
     AS_SKIN,
@@ -221,8 +221,14 @@ def with_pores(y: Tensor, target: Tensor, maps: Maps) -> Tensor:
     small = (F.avg_pool2d(x, SHRINK) for x in (light, light_t))
     coarse, coarse_t = (_blurred(x, x.shape[-1] * PORES) for x in small)
     apart = ((coarse.clamp(min=0) + LEAST) / (coarse_t.clamp(min=0) + LEAST)).log()
-    own = maps.flank * (1 - _ramp(apart.abs(), *OTHER))
-    return y + (light_t - light + _enlarged(coarse - coarse_t, y)) * _enlarged(own, y) / 127.5
+    alike = 1 - _ramp(apart.abs(), *OTHER)
+    all_of_it = (light_t - light + _enlarged(coarse - coarse_t, y)) * _enlarged(maps.flank * alike, y)
+    fine, fine_t = (x - _blurred(x, x.shape[-1] * FINEST) for x in (light, light_t))
+    of_cheeks = torch.where(_enlarged(maps.flank, y) > 0.5, fine_t.abs(), torch.nan)
+    most = PORE * of_cheeks.flatten(1).nanmedian(1).values.nan_to_num(0).view(-1, 1, 1, 1)
+    rest = _enlarged((maps.skin - maps.flank).clamp(min=0) * alike, y)
+    a_little = (fine_t.clamp(-most, most) - fine.clamp(-most, most)) * rest
+    return y + (all_of_it + a_little) / 127.5
 
 
 def _green(ycc: Tensor) -> Tensor:

@@ -146,7 +146,7 @@ def match_tint(swapped: Array, target: Array, plain: Plain | None = None) -> Arr
         closely = cv2.max(cv2.max(plain.bare, plain.brows), lip)
         change += _retinted(ours, theirs, SKIN_SIGMA, plain) * closely[..., None]
     rgb = np.asarray(cv2.transform(change, FROM_CC), np.float32)
-    return np.asarray(cv2.add(swapped, _enlarged(rgb, swapped)), np.float32)
+    return np.asarray(cv2.add(swapped, enlarged(rgb, swapped)), np.float32)
 
 
 def _retinted(ours: Array, theirs: Array, sigma: float, plain: Plain | None) -> Array:
@@ -267,11 +267,11 @@ def match_light(swapped: Array, target: Array, plain: Plain, worn: float = 0.0) 
     mended += (off.clip(-STRONGEST, -GLARE) + GLARE) * plain.jaw
     mended += (off.clip(FAINT, STRONGEST) - FAINT) * plain.sides * (1 - plain.forehead) * np.float32(worn)
     factor = cv2.exp(mended.clip(-MOST, MOST))
-    lit = cv2.multiply(swapped, _grey(_enlarged(factor, swapped)))
+    lit = cv2.multiply(swapped, _grey(enlarged(factor, swapped)))
     inside = level * (1 - plain.around)
     useless = _useless(fine_t - fine - inside, cv2.min(plain.forehead + plain.around, 1), plain.temples)
-    own = cv2.multiply(target, _grey(_enlarged(cv2.exp(-inside), swapped)))
-    step = cv2.multiply(cv2.subtract(own, lit), _grey(_enlarged(cv2.max(useless, plain.forehead), swapped)))
+    own = cv2.multiply(target, _grey(enlarged(cv2.exp(-inside), swapped)))
+    step = cv2.multiply(cv2.subtract(own, lit), _grey(enlarged(cv2.max(useless, plain.forehead), swapped)))
     return np.asarray(cv2.add(lit, step), np.float32)
 
 
@@ -293,7 +293,7 @@ def as_left(matched: Array, made: Array, target: Array) -> Array:
     share = ramp(cv2.GaussianBlur(apart, (0, 0), small * LIGHT_SIGMA), *LEFT)
     if share.min() == 1:
         return matched
-    change = cv2.multiply(cv2.subtract(matched, target), _grey(_enlarged(share, target)))
+    change = cv2.multiply(cv2.subtract(matched, target), _grey(enlarged(share, target)))
     return np.asarray(cv2.add(target, change), np.float32)
 
 
@@ -315,7 +315,8 @@ def _useless(apart: Array, plain: Array, temples: Array) -> Array:
     return np.asarray(cv2.GaussianBlur(wrong, (0, 0), side * LIGHT_SIGMA) * cv2.max(plain, temples), np.float32)
 
 
-def _enlarged(small: Array, picture: Array) -> Array:
+def enlarged(small: Array, picture: Array) -> Array:
+    """A map (s, s) or (s, s, C) as large as the picture."""
     return np.asarray(cv2.resize(small, picture.shape[1::-1], interpolation=cv2.INTER_LINEAR), np.float32)
 
 
