@@ -10,7 +10,7 @@ from fsvideo.faces.tone import LUMA
 from fsvideo.types import Array, Box
 
 _FINE = 3.0  # pixels of the crop, a standard deviation: a coarser change is of light, which moves no edge ...
-_SAME = 2.5  # ... and levels of a finer one under which the target's own detail is fully kept
+_SAME = 4.0  # ... and levels of a finer one under which the target's own detail is fully kept
 _SPARSE = 3  # pixels between those from which the grain's strength is estimated
 _AROUND = 8  # pixels of the crop around a mask, from which what lies under its edge is interpolated
 _GRAIN = 2.5  # robust standard deviations of fine detail that count as grain
