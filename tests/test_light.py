@@ -261,6 +261,24 @@ def test_skin_where_a_brow_was_is_no_lighter_than_around_it() -> None:
     assert was < 0.7, "a new brow stays as dark as it is"
 
 
+def test_a_light_beside_a_brow_that_is_the_footages_own_stays() -> None:
+    plain = plain_parts(*head(), SIDE)
+    lit = np.asarray(face() * (1 + 0.4 * spot(98, 82)), np.float32)
+    middle = np.s_[80:88, 94:102]
+    assert full(plain.ridges)[middle].min() > 0.5
+    np.testing.assert_allclose(match_light(lit, lit, plain)[middle], lit[middle], rtol=0.02)
+
+
+@pytest.mark.parametrize("x", [98, 158])
+def test_what_a_rim_leaves_between_brow_and_eye_is_a_faint_shade(x: int) -> None:
+    plain = plain_parts(*head(), SIDE)
+    shaded = np.asarray(face() * (1 - 0.5 * spot(x, 98)), np.float32)
+    middle = np.s_[96:101, x - 3 : x + 4]
+    left = [float((match_light(shaded, face(), plain, worn) / face())[middle].mean()) for worn in (0, 1)]
+    assert left[0] < 0.55 and left[1] > 0.7
+    np.testing.assert_allclose(match_light(face(), face(), plain, 1)[middle], face()[middle], rtol=0.01)
+
+
 def test_what_the_network_left_as_it_was_is_not_matched() -> None:
     target = face()
     made = np.asarray(target * 0.8, np.float32)

@@ -136,7 +136,8 @@ def lit(y: Tensor, target: Tensor, maps: Maps) -> Tensor:
     rim = off.clamp(-float(STRONGEST), -float(GLARE)) + float(GLARE)
     fine, fine_t = ((luma + LEAST).log() for luma in lumas)
     light, dark = _streaks(fine, fine_t)
-    shine = (soft + level - _around(soft_t, maps.skin * (1 - maps.brows)) - float(SHINE)).clamp(min=0)
+    lightest = torch.maximum(soft_t, _around(soft_t, maps.skin * (1 - maps.brows)))
+    shine = (soft + level - lightest - float(SHINE)).clamp(min=0)
     mended = off * forehead + ratio * around + stained * maps.upper + rim * maps.jaw
     mended = mended + (dark - light) * maps.cheeks - shine * maps.ridges
     shown = (y + 1) * _enlarged(mended.clamp(-MOST, MOST).exp(), y)
