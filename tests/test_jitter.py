@@ -41,3 +41,16 @@ def test_every_view_of_a_recogniser_is_another_one() -> None:
     assert seen.shape == same.shape and bool(seen.isfinite().all())
     assert min(float((seen[a] - seen[b]).abs().mean()) for a in range(4) for b in range(a)) > 0.01
     assert torch.equal(seen, jitter(same, torch.Generator().manual_seed(3)))
+
+
+def test_half_precision_around_it_changes_nothing() -> None:
+    """Places in half precision would be off by parts of a pixel."""
+    y = smooth(side=256)
+
+    def views() -> list[torch.Tensor]:
+        return [jitter(y, torch.Generator().manual_seed(4)), *nudge(y, y, torch.Generator().manual_seed(5), World())]
+
+    with torch.autocast("cpu", torch.bfloat16):
+        seen = views()
+    for half, single in zip(seen, views(), strict=True):
+        assert torch.equal(half, single)

@@ -279,6 +279,19 @@ def test_what_a_rim_leaves_between_brow_and_eye_is_a_faint_shade(x: int) -> None
     np.testing.assert_allclose(match_light(face(), face(), plain, 1)[middle], face()[middle], rtol=0.01)
 
 
+@pytest.mark.parametrize(("paint", "least"), [(0.35, 0.0), (0.75, 0.95)])
+def test_made_up_lips_stay_dark_and_others_become_what_they_become(paint: float, least: float) -> None:
+    """The target's are 0.35 times as light as skin, as lipstick makes them, or 0.75 times, as they are without any."""
+    plain = plain_parts(*head(), SIDE)
+    mouth = cv2.ellipse(np.zeros((SIDE, SIDE), np.float32), (128, 180), (26, 10), 0, 0, 360, 1.0, -1)[..., None]
+    target, pale, middle = (np.asarray(face() * (1 + (by - 1) * mouth), np.float32) for by in (paint, 0.9, 0.0))
+    where = middle[..., 0] == 0
+    lit = match_light(pale, target, plain)
+    became, was = float((lit / pale)[where].mean()), float((target / pale)[where].mean())
+    assert least <= became < max(1.3 * was, 1.01)
+    assert np.abs(match_light(target, pale, plain) - target)[where].mean() < 1.5, "darker ones may be"
+
+
 def test_what_the_network_left_as_it_was_is_not_matched() -> None:
     target = face()
     made = np.asarray(target * 0.8, np.float32)

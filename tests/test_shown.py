@@ -125,8 +125,9 @@ def test_half_precision_around_it_changes_nothing() -> None:
     side, points, seen = 64, oval(0.25)[None], torch.tensor([True])
     made, target = tensor(picture(0, side)), tensor(picture(1, side))
     with torch.autocast("cpu", torch.bfloat16):
-        shown = laid(made, target, points, seen)
+        shown, coloured = laid(made, target, points, seen), tinted(made, target)
     assert torch.equal(shown, laid(made, target, points, seen))
+    assert torch.equal(coloured, tinted(made, target))
 
 
 def test_gradients_reach_the_result_where_it_is_seen_alone() -> None:

@@ -30,6 +30,7 @@ from fsvideo.faces.tone import (
     FAINTEST,
     FROM_CC,
     GLARE,
+    GLOSS,
     LEAST,
     LIGHT_SIGMA,
     LIGHTEST,
@@ -104,6 +105,7 @@ class Maps(NamedTuple):
     beard: Tensor
     jaw: Tensor
     lids: Tensor
+    lips: Tensor
     lip: Tensor
 
     def at(self, rows: slice) -> Maps:
@@ -140,6 +142,7 @@ def lit(y: Tensor, target: Tensor, maps: Maps) -> Tensor:
     shine = (soft + level - lightest - float(SHINE)).clamp(min=0)
     mended = off * forehead + ratio * around + stained * maps.upper + rim * maps.jaw
     mended = mended + (dark - light) * maps.cheeks - shine * maps.ridges
+    mended = mended + (off + float(GLOSS)).clamp(max=0) * maps.lips
     shown = (y + 1) * _enlarged(mended.clamp(-MOST, MOST).exp(), y)
     inside = level * (1 - around)
     with torch.no_grad():  # not to be learned: how to be found useless
@@ -180,6 +183,11 @@ def _streaks(fine: Tensor, fine_t: Tensor) -> tuple[Tensor, Tensor]:
 
 def tinted(y: Tensor, target: Tensor, maps: Maps | None = None) -> Tensor:
     """``fsvideo.faces.tone.match_tint`` for batches (N, 3, S, S) in [-1, 1]."""
+    with torch.autocast(y.device.type, enabled=False):
+        return _tinted(y.float(), target.float(), maps)
+
+
+def _tinted(y: Tensor, target: Tensor, maps: Maps | None) -> Tensor:
     ours, theirs = _ycc(y), _ycc(target)
     if maps is None:
         change = _retinted(ours, theirs, TINT_SIGMA, None)
@@ -309,4 +317,5 @@ def _weights(side: int, sigma: float) -> Tensor:
     reach = int(4 * sigma + 0.5)
     row = torch.exp(-0.5 * (torch.arange(-reach, reach + 1) / sigma).square())
     padded = F.pad(torch.eye(side)[None], (reach, reach), mode="reflect")
-    return F.conv1d(padded.transpose(0, 1), (row / row.sum()).view(1, 1, -1))[:, 0].T.contiguous()
+    with torch.autocast("cpu", enabled=False):
+        return F.conv1d(padded.transpose(0, 1), (row / row.sum()).view(1, 1, -1))[:, 0].T.contiguous()

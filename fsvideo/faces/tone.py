@@ -25,6 +25,7 @@ LUMA = TO_YCC[:1]
 STRONGEST = np.float32(0.35)  # logarithm of brightness: a shade or a light that is no stain
 FAINT = np.float32(0.05)  # the same of a shade beside the eyes where the source wears glasses
 RIM = np.float32(0.2)  # the same on lids and around brows, over which rims lie
+GLOSS = np.float32(0.2)  # the same of a light on lips: more takes away the target's make-up
 GLARE = np.float32(0.12)  # the same of a light along the jaw: more is a rim that no lamp makes
 STREAK = 5 / 64  # of the crop's side: what is wider on a cheek is its shape, what is narrower a streak ...
 FAINTEST = 0.03  # ... if it is stronger than those of the target by this logarithm of brightness
@@ -56,6 +57,7 @@ _BROW = (0.03, 0.08)  # away from a brow: up to where its hair may lie, and from
 _OUTSIDE = (0.0, 0.05)  # outside the face's outline
 _LIDS = (0.08, 0.14)  # away from an eye: up to where lids reach, and from where on none is
 _LASHES = (0.0, 0.03)  # away from an eye: where its lids begin
+_LIPS = (0.0, 0.02)  # away from a mouth: where its lips end
 _LIP = (0.0, 0.03)  # away from the upper half of a mouth: where its lip ends
 _BEARD = (-0.40, -0.30)  # above the line through the eyes: where beards begin
 
@@ -109,7 +111,8 @@ class Plain:
     beard: Array  # skin below that: where the target's hue may not be that of skin, either
     jaw: Array  # the edge of the face below the eyes, without the chin
     lids: Array  # around the eyes: nor may it be there, where lashes, make-up and shadows are
-    lip: Array  # the upper lip: nor there, where another mouth has a narrower one
+    lips: Array  # and what is seen between them
+    lip: Array  # the upper one: nor there, where another mouth has a narrower one
 
     @property
     def skin(self) -> Array:
@@ -224,6 +227,7 @@ def plain_parts(outline: Array, features: Array, size: int) -> Plain:
     half = len(mouth) // 2
     middle = (mouth[1:half] + mouth[:half:-1]) / 2
     lip = 1 - ramp(distance_from(np.concatenate([mouth[: half + 1], middle[::-1]]), small) / wide, *_LIP)
+    lips = (1 - ramp(away["mouth"], *_LIPS)) * (1 - around)
     shaven = ramp(above, *_BEARD)
     upper = cv2.max(bare, eyes) * shaven * (1 - around) * (1 - forehead)
     beard = bare * (1 - shaven) * (1 - around)
@@ -234,7 +238,7 @@ def plain_parts(outline: Array, features: Array, size: int) -> Plain:
     ridges = ramp(above, *_ABOVE) * (1 - forehead) * (1 - around)
     parts_of = (
         np.asarray(one, np.float32)
-        for one in (around, bare, forehead, temples, sides, cheeks, ridges, brows, upper, beard, jaw, lids, lip)
+        for one in (around, bare, forehead, temples, sides, cheeks, ridges, brows, upper, beard, jaw, lids, lips, lip)
     )
     return Plain(*parts_of)
 
@@ -245,7 +249,8 @@ def match_light(swapped: Array, target: Array, plain: Plain, worn: float = 0.0) 
     Crops (S, S, 3) on the 0..255 scale. A recogniser is also pleased by shades and mottles on a forehead, and people
     see stains where skin has no shape; its wrinkles are the target's expression, and strands of hair hang over it.
     Around the eyes and on cheeks shades make a face, but none as strong as stains are: those are held back. So are
-    streaks on cheeks, what shines beside a brow, and lights along the jaw, which part it from the neck.
+    streaks on cheeks, what shines beside a brow or on made-up lips, and lights along the jaw, which part it from the
+    neck.
     Around the face all that stays of the result is its fine detail: so no haze lies on hair. Where the result is far
     off in either, or beside the eyes, as where it paints the source's hair or the shade of its glasses on a temple, the
     target is seen itself.
@@ -266,7 +271,7 @@ def match_light(swapped: Array, target: Array, plain: Plain, worn: float = 0.0) 
     mended += (dark - light) * plain.cheeks
     lightest = cv2.max(soft_t, _around(soft_t, plain.skin * (1 - plain.brows)))
     mended -= cv2.max(soft + level - lightest - SHINE, 0) * plain.ridges
-    mended += (off.clip(-STRONGEST, -GLARE) + GLARE) * plain.jaw
+    mended += (off.clip(-STRONGEST, -GLARE) + GLARE) * plain.jaw + cv2.min(off + GLOSS, 0) * plain.lips
     shade = (off.clip(FAINT, STRONGEST) - FAINT) * plain.sides * (1 - plain.forehead)
     shade += cv2.max(cv2.max(off - RIM, 0) - cv2.max(stained, 0) * plain.upper, 0) * cv2.max(plain.lids, plain.ridges)
     mended += shade * np.float32(worn)

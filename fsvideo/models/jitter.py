@@ -29,10 +29,16 @@ def jitter(
     grain = 0.05 * torch.rand(n, 1, 1, 1, generator=generator) * torch.randn(n, 1, *y.shape[2:], generator=generator)
     cos, sin = scale * torch.cos(angle), scale * torch.sin(angle)
     lines = torch.stack([cos * mirror, -sin, shift[:, 0]], 1), torch.stack([sin * mirror, cos, shift[:, 1]], 1)
-    affine = rows(torch.stack(lines, 1)).to(y)
+    affine = rows(torch.stack(lines, 1)).to(y.device)
     gain, offset, blur, soft, grain = (rows(v).to(y) for v in (gain, offset, blur, soft, grain))
     for pool, share in ((2, blur), (4, soft)):
         y = torch.lerp(y, F.interpolate(F.avg_pool2d(y, pool), scale_factor=float(pool), mode="bilinear"), share)
-    y = y * gain + offset + grain
-    grid = F.affine_grid(affine, list(y.shape), align_corners=False)
-    return F.grid_sample(y, grid, padding_mode="border", align_corners=False)
+    return warped(y * gain + offset + grain, affine)
+
+
+def warped(pictures: Tensor, affine: Tensor) -> Tensor:
+    """Pictures (N, C, S, S) sampled where affine maps (N, 2, 3) of [-1, 1] say; in single precision, whatever is around
+    it: half of it would be off by parts of a pixel, and double some and leave out others."""
+    with torch.autocast(pictures.device.type, enabled=False):
+        grid = F.affine_grid(affine.float(), list(pictures.shape), align_corners=False)
+        return F.grid_sample(pictures.float(), grid, padding_mode="border", align_corners=False)

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from fsvideo.models.jitter import warped
 from fsvideo.train.world import World
 
 
@@ -25,6 +26,4 @@ def nudge(target: Tensor, y: Tensor, generator: torch.Generator, world: World) -
     gain = 1 + 0.02 * (2 * torch.rand(n, 1, 1, 1, generator=generator) - 1)
     affine, grain, gain = (world.rows(v).to(target) for v in (torch.stack(rows, 1), grain, gain))
     grain = F.interpolate(grain, scale_factor=2.0, mode="bilinear")
-    grid = F.affine_grid(affine, list(target.shape), align_corners=False)
-    moved = [F.grid_sample(x, grid, padding_mode="border", align_corners=False) * gain + grain for x in (target, y)]
-    return moved[0], moved[1]
+    return warped(target, affine) * gain + grain, warped(y, affine) * gain + grain
