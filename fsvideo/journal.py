@@ -191,11 +191,14 @@ def _remove(folder: Path, lock: IO[bytes]) -> None:
     for one in sorted(folder.iterdir(), key=lambda one: one.name == "journal.jsonl"):
         if one.name != "lock":
             remove(one)
-    with suppress(OSError):  # Windows removes no open file
+    try:
         (folder / "lock").unlink()
+    except OSError:  # Windows removes no open file
+        lock.close()
+        with suppress(OSError):
+            (folder / "lock").unlink(missing_ok=True)
     lock.close()
     with suppress(OSError):
-        (folder / "lock").unlink(missing_ok=True)
         folder.rmdir()
 
 

@@ -105,7 +105,7 @@ def live(
                 _run(capture, stream, sink, result, stop, tell)
             if not result.frames and stop.is_set():
                 raise KeyboardInterrupt
-            if not result.frames:
+            if not result.frames and not result.ended:
                 raise FsvideoError(f"{source}: no picture came", "is it sending?")
             sink.close()
         except BaseException:

@@ -82,9 +82,12 @@ class LiveLikeness:
             one.looks += seen
             if seen:
                 one.looked = time
-            if seen and one.measured is None:
+            first = one.measured is None
+            if seen and first:
                 one.measured = asked(job, seen, self._swapper, 0)
+            if seen and one.tuned is None:  # perhaps under another track, whose tuning ended only now
                 one.tuned = next((z for who, z in self._known if float(who @ seen[0].own) > RECOGNISED), None)
+                one.since = -np.inf if first else time
         if self._steps and one.tuned is None and len(one.looks) >= _LOOKS and self._aside is None:
             mean = np.mean([seen.own for seen in one.looks], axis=0)
             self._of = job.track.id, np.asarray(mean / np.linalg.norm(mean), np.float32)

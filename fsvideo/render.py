@@ -7,7 +7,7 @@ from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, 
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -30,6 +30,9 @@ from fsvideo.types import Array, Box, CropSpec, Frame, Identity, MediaInfo, Trac
 
 _MOST_HELD = 1 << 30  # bytes of frames on their way through pass 2
 
+Key: TypeAlias = tuple[int, str]
+"""A track and the name of whose face it gets."""
+
 
 @dataclass(frozen=True)
 class Job:
@@ -45,6 +48,11 @@ class Job:
     name: str = ""
     others: tuple[Track, ...] = ()
     missing: Array | None = None  # (D,) or (A, D) of the source in what the swapper makes: see ``likeness``
+
+    @property
+    def key(self) -> Key:
+        """What its past is kept under: a track may show one person's face now and another's later."""
+        return self.track.id, self.name
 
     @cached_property
     def wanted(self) -> Identity:
@@ -110,6 +118,8 @@ def _cut(frame: Frame, info: MediaInfo, job: Job, spec: CropSpec, meter: Meter) 
             if (before := passes_before(other, job.track, frame.index)) or shown_beside(other, job.track, frame.index):
                 theirs = transform(to_crop, other.outline[frame.index - other.start])
                 mask = mask * beside(theirs, spec.size, with_head=before)
+        if not mask.any():  # they hide all of it
+            return None
         plain = plain_parts(scaled(outline, job.look.scale), features, spec.size)
     mouth = features_of(features)["mouth"][0]
     return FaceTask(job, box, region, np.clip(crop, 0, 255), mask, plain, mouth, matrix, opacity)
@@ -159,25 +169,26 @@ class Past:
     shown: Shown | None = None
 
 
-def past_as_record(past: Mapping[int, Past], jobs: list[Job], stop: int) -> dict[str, Any]:
+def past_as_record(past: Mapping[Key, Past], jobs: list[Job], stop: int) -> dict[str, Any]:
     """What a painter that begins at frame ``stop`` needs of another's past, for JSON: floats come back exactly."""
-    going_on = {job.track.id for job in jobs if job.track.stop > stop}
+    going_on = {job.key for job in jobs if job.track.stop > stop}
     return {
-        str(track): {
+        f"{track} {name}": {
             "cast": None if one.cast is None else [one.cast.gain.tolist(), one.cast.offset.tolist(), one.cast.time],
             "detail": None if one.detail is None else [_as_text(one.detail.gains), one.detail.time],
         }
-        for track, one in past.items()
-        if track in going_on
+        for (track, name), one in past.items()
+        if (track, name) in going_on
     }
 
 
-def past_from_record(record: Mapping[str, Any]) -> dict[int, Past]:
+def past_from_record(record: Mapping[str, Any]) -> dict[Key, Past]:
     """The past that ``past_as_record`` stored."""
     past = {}
-    for track, one in record.items():
+    for key, one in record.items():
+        track, _, name = key.partition(" ")
         cast, detail = one["cast"], one["detail"]
-        past[int(track)] = Past(
+        past[int(track), name] = Past(
             None if cast is None else Cast(np.array(cast[0]), np.array(cast[1]), cast[2]),
             None if detail is None else Detail(_from_text(detail[0]), detail[1]),
         )
@@ -238,17 +249,17 @@ def _most_at_once(jobs: Sequence[Job]) -> int:
 class Painter:
     """Puts swapped faces back into their frames, in order; keeps each track's colour and sharpness steady.
 
-    ``past``: of each track, by its id, when the last frame was painted; a painter that begins with the past of another
+    ``past``: of each track and face when the last frame was painted; a painter that begins with the past of another
     goes on as that one would have.
     """
 
-    def __init__(self, info: MediaInfo, options: SwapOptions, past: Mapping[int, Past] | None = None) -> None:
+    def __init__(self, info: MediaInfo, options: SwapOptions, past: Mapping[Key, Past] | None = None) -> None:
         self.info, self.options = info, options
         self.past = dict(past or {})
 
     def begin(self) -> None:
         """A segment begins: what was shown before is no longer known to a run that goes on from here."""
-        self.past = {track: replace(one, shown=None) for track, one in self.past.items()}
+        self.past = {key: replace(one, shown=None) for key, one in self.past.items()}
 
     def paint(self, task: FrameTask) -> Frame:
         """The frame with its faces swapped; the very same frame where it has none.
@@ -260,7 +271,7 @@ class Painter:
         covered: list[tuple[Box, Array]] = []
         faces = zip(task.faces, task.swapped, strict=True)
         for face, swapped in sorted(faces, key=lambda pair: -pair[0].box.width * pair[0].box.height):
-            look, past = face.job.look, self.past.get(face.job.track.id, Past())
+            look, past = face.job.look, self.past.get(face.job.key, Past())
             where = face.crop, face.mask, seconds, self.options.smooth
             swapped, shown = calm(swapped, *where, past.shown)
             past, made = replace(past, shown=shown), swapped
@@ -278,7 +289,7 @@ class Painter:
             swapped = match_rims(as_left(swapped, made, face.crop), face.crop, face.plain)
             if look.color == "match":
                 swapped = match_teeth(swapped, face.crop, face.mouth)
-            self.past[face.job.track.id] = past
+            self.past[face.job.key] = past
             box = masked(face.mask, face.matrix, face.box)
             part = box.within(face.box)
             matrix = shifted(face.matrix, part)

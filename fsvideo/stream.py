@@ -47,14 +47,14 @@ class Stage:
     def single(self, frame: Frame, info: MediaInfo, rgb: Image) -> tuple[Frame, int]:
         """A picture by itself and how many faces were swapped in it. ``rgb``: what it shows, in display pixels."""
         faces = self.finder.find(rgb, thorough=True)
-        if self.wanted is None and self.options.faces == "largest":
-            faces = faces[:1]
+        most = 1 if self.wanted is None and self.options.faces == "largest" else len(faces)
         spec = embedding_spec(self.swapper)
         who = list(self.embed([crop(rgb, face.points, spec).rgb for face in faces])) if faces else []
-        shown, others = [], []
+        shown: list[tuple[Track, float]] = []
+        others: list[Track] = []
         for number, (face, one) in enumerate(zip(faces, who, strict=True)):
             track = _track(number, frame.index, face, who=one)
-            if self.wanted is None or float(one @ self.wanted) > RECOGNISED:
+            if len(shown) < most and (self.wanted is None or float(one @ self.wanted) > RECOGNISED):
                 shown.append((track, float(fade(track, [0.0])[0])))
             else:
                 others.append(track)
@@ -112,8 +112,8 @@ class Stream:
                 shown.append((track, one.opacity))
             else:
                 others.append(track)
-        for number in self._painter.past.keys() - chosen:
-            del self._painter.past[number]
+        for key in [key for key in self._painter.past if key[0] not in chosen]:
+            del self._painter.past[key]
         jobs = self._likeness.corrected(self._stage.jobs(shown, others), frame, info)
         return self._stage.paint(frame, info, jobs, self._painter)
 

@@ -156,8 +156,6 @@ class Face:
     landmarks: Array  # (478, 2) the mediapipe face mesh
     score: float  # detector confidence, 0..1
     pose: Array  # (3,) yaw, pitch, roll in degrees; 0 looks into the camera
-    embedding: Array | None = None  # centred, unit length; None until it was asked for
-    track: int = -1
     blendshapes: Array | None = None  # (52,) 0..1
     fitted: bool = True  # False: the landmarks are of an earlier picture, carried to where the detector sees the face
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 import av
+import cv2
 import numpy as np
 import pytest
 from test_house import HEAVY
@@ -18,8 +19,9 @@ from test_house import HEAVY
 import fsvideo
 from fsvideo.library import LookOptions, Options
 from fsvideo.options import Look, SwapOptions
+from fsvideo.render import Job
 from fsvideo.swapper import Swapper
-from fsvideo.types import FaceError, Image
+from fsvideo.types import FaceError, Frame, Image, MediaInfo
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 SOURCE, CLIP = EXAMPLES / "grace_hopper.jpg", EXAMPLES / "astronaut.mp4"
@@ -130,6 +132,24 @@ def test_one_picture(swapper: fsvideo.FrameSwapper, pictures: list[Image]) -> No
     assert not changed[:, :20].any() and not changed[-20:].any()
     nobody = np.full((90, 160, 3), 120, np.uint8)
     assert np.array_equal(swapper(nobody), nobody)
+
+
+def test_whoever_stands_beside_the_largest_face_is_a_bystander(
+    swapper: fsvideo.FrameSwapper, pictures: list[Image], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs: list[Job] = []
+
+    def paint(frame: Frame, info: MediaInfo, asked: list[Job], painter: object) -> tuple[Frame, int]:
+        jobs.extend(asked)
+        return frame, len(asked)
+
+    monkeypatch.setattr(swapper._stage, "paint", paint)
+    other = cv2.resize(pictures[0], None, fx=0.8, fy=0.8, interpolation=cv2.INTER_AREA)
+    below = ((0, len(pictures[0]) - len(other)), (0, 0), (0, 0))
+    swapper(np.hstack([pictures[0], np.pad(other, below)]))
+    (job,) = jobs
+    (beside,) = job.others
+    assert job.track.points[0, :, 0].max() < pictures[0].shape[1] < beside.points[0, :, 0].min()
 
 
 def test_a_stream_knows_the_past_alone(swapper: fsvideo.FrameSwapper, pictures: list[Image]) -> None:

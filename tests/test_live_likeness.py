@@ -119,6 +119,25 @@ def test_it_is_tuned_beside_the_stream_and_eased_in(
     one.stream.close()
 
 
+def test_who_leaves_while_being_tuned_is_known_when_that_is_done(
+    watched: Callable[[int], Watched], tuner: Tuner, pictures: list[Image]
+) -> None:
+    one = watched(7)
+    first, *_ = (one.see(picture) for picture in pictures)
+    assert one.stream.tuning and first is not None
+    for _ in range(3):
+        one.see(np.full_like(pictures[0], 90))
+    back = one.see(pictures[0])
+    assert one.stream.tuning and back is not None and back.ndim == 1, "measured anew"
+    tuner.go.set()
+    while not one.stream._likeness._aside.done:  # type: ignore[union-attr]
+        pass
+    for picture in pictures[1:]:
+        last = one.see(picture)
+    assert last is not None and last.ndim == 2 and len(tuner.calls) == 1
+    one.stream.close()
+
+
 def test_closing_gives_up_what_is_being_tuned(
     watched: Callable[[int], Watched], tuner: Tuner, pictures: list[Image]
 ) -> None:

@@ -212,16 +212,18 @@ def test_sharpness_follows_the_footage_slowly_and_comes_back_exactly(portrait: t
     assert at_once is not None
     final = float(at_once.gains[0].mean())
     assert (np.diff(steps) < 0).all() and steps[0] > 0.15 * final and 0.75 < steps[-1] / final < 1
-    kept = past_from_record(json.loads(json.dumps(past_as_record({7: Past(detail=before)}, [Going()], 0))))  # type: ignore[list-item]
-    assert isinstance(kept[7].detail, Detail) and kept[7].detail.time == before.time
-    assert np.array_equal(kept[7].detail.gains, before.gains)
+    kept = past_from_record(json.loads(json.dumps(past_as_record({(7, "a b"): Past(detail=before)}, [Going()], 0))))  # type: ignore[list-item]
+    assert isinstance(kept[7, "a b"].detail, Detail) and kept[7, "a b"].detail.time == before.time
+    assert np.array_equal(kept[7, "a b"].detail.gains, before.gains)
 
 
 class Going:
     """A job whose track goes on."""
 
+    key = 7, "a b"
+
     class track:
-        id, stop = 7, 9
+        stop = 9
 
 
 def test_a_share_of_what_hear_net_repairs() -> None:

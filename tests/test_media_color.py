@@ -177,3 +177,15 @@ def test_the_nearest_format_keeps_what_matters_most() -> None:
     assert nearest("yuva444p", offered) == "yuva420p"
     assert nearest("gray", offered) == "gray"
     assert nearest("yuv440p", offered) == "yuv444p"
+
+
+@pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv444p", "yuv420p10le"])
+def test_the_smallest_block_takes_a_change_too(pix_fmt: str) -> None:
+    """Of chroma it has one sample, or a few: OpenCV takes such for a scalar."""
+    info, frame, box = info_of(pix_fmt), random_frame(pix_fmt), Box(30, 22, 32, 24)
+    changed = add_rgb(frame, info, box, np.full((2, 2, 3), 20.0, np.float32))
+    moved = changed.planes[0].astype(int) - frame.planes[0]
+    assert (moved[box.slices] > 0).all() and np.count_nonzero(moved) == 4
+    assert all(
+        np.abs(new.astype(int) - old).max() <= 1 for new, old in zip(changed.planes[1:], frame.planes[1:], strict=True)
+    )

@@ -17,7 +17,7 @@ from fsvideo.faces.passing import passes_before
 from fsvideo.meter import Meter
 from fsvideo.options import Footage, Look, SwapOptions
 from fsvideo.planning import plan
-from fsvideo.render import Job, Painter, cut_faces
+from fsvideo.render import Job, Painter, cut_faces, past_as_record, past_from_record
 from fsvideo.render import painted as painted_frames
 from fsvideo.swapper import unchanged
 from fsvideo.types import Array, Identity, Track
@@ -92,6 +92,27 @@ def test_where_faces_overlap_the_nearer_one_is_seen_alone() -> None:
     assert inside.sum() > 1000 and np.abs(both - alone)[inside].max() <= 1
     assert (both - before).max() <= 61.5  # nowhere the sum of both
     assert (np.abs(both - alone) > 30).sum() > 100  # the other is there beside it
+
+
+def test_a_face_that_is_hidden_wholly_is_left_alone() -> None:
+    info, frame = info_of("yuv420p"), replace(random_frame("yuv420p"), index=0)
+    for far in (standing(90, 90, 12, number=1), standing(4, 4, 12, number=1)):
+        x, y = far.points[0].mean(0)
+        job = Job(far, np.ones(1, np.float32), WHO, PLAIN, others=(standing(x + 20, y, 90),))
+        (task,) = cut_faces([frame], info, [job], unchanged().spec)
+        assert task.faces == [] and Painter(info, OPTIONS).paint(task) is frame
+
+
+def test_two_faces_on_one_track_have_pasts_of_their_own() -> None:
+    info, frame = info_of("yuv420p"), replace(random_frame("yuv420p"), index=0)
+    job = Job(standing(100, 90, 70), np.ones(1, np.float32), WHO, Look(), "before")
+    painter = Painter(info, OPTIONS)
+    for one in (job, replace(job, name="after it")):
+        (task,) = cut_faces([frame], info, [one], unchanged().spec)
+        task.swapped = [face.crop for face in task.faces]
+        painter.paint(task)
+    assert set(painter.past) == {(0, "before"), (0, "after it")}
+    assert set(past_from_record(past_as_record(painter.past, [job], 0))) == {(0, "before")}
 
 
 def test_whoever_stays_as_they_are_and_passes_before_a_face_is_not_touched() -> None:

@@ -64,6 +64,16 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
     yield
 
 
+def test_embeddings_that_a_broken_off_run_left_are_made_anew(crops: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "crops"
+    shutil.copytree(crops, folder)
+    name = data.OTHERS["third"]
+    np.save(folder / name, np.zeros((3, 8), np.float32))
+    assert not data.embedded(folder, name) and "third" not in data.load(folder, 64).others
+    np.save(folder / name, np.zeros((len(np.load(folder / data.FIRST)), 8), np.float32))
+    assert data.embedded(folder, name) and "third" in data.load(folder, 64).others
+
+
 def test_crops_are_aligned_faces(crops: Path) -> None:
     loaded = data.load(crops, 64)
     assert loaded.rgb.shape[1:] == (64, 64, 3) and loaded.rgb.dtype == np.uint8

@@ -149,6 +149,22 @@ def test_it_gives_up_when_it_diverges_again_and_again(encoder: IdentityEncoder, 
     assert read_state(tmp_path / "state.pt")["step"] == 0
 
 
+def test_a_last_step_that_broke_the_net_is_made_anew(encoder: IdentityEncoder, tmp_path: Path) -> None:
+    trainer, pairs = aei_run(encoder, replace(AEI, steps=2))
+    save, broken = RunFolder.save_state, []
+
+    def save_state(self: RunFolder, state: dict[str, object]) -> None:
+        if state["step"] == 2 and not broken:
+            broken.append(True)
+            raise Diverged("step 2")
+        save(self, state)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(RunFolder, "save_state", save_state)
+        train(trainer, pairs, pairs.draw(LOOK), new_folder(tmp_path), Recorder())
+    assert broken and read_state(tmp_path / "state.pt")["step"] == 2
+
+
 def test_parameters_that_are_not_finite_are_never_saved(encoder: IdentityEncoder, tmp_path: Path) -> None:
     trainer, _ = aei_run(encoder)
     folder = new_folder(tmp_path)

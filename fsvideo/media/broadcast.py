@@ -141,8 +141,6 @@ class Encoded:
         context.time_base = _TICK
         context.gop_size = max(1, round(2 * rate))  # who joins waits two seconds at most
         self._color = ColorTags(info.color.primaries, info.color.transfer, effective_tags(info, "yuv420p").matrix, 1)
-        if self._color.matrix == 0:
-            self._color = ColorTags(1, 1, 1, 1)
         context.color_primaries, context.color_trc = self._color.primaries, self._color.transfer
         context.colorspace, context.color_range = self._color.matrix, self._color.range
         if not self._turn:

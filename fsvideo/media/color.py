@@ -111,7 +111,8 @@ def _floats(plane: Plane) -> Array:
 
 def _add(view: Plane, step: Array, low: int, high: int) -> None:
     """In place: ``view`` plus the rounded step, kept within [low, high] or where the sample already was."""
-    if view.dtype == np.uint8:  # most footage: 16 bits are enough, and sums are held at 0 and 255 by themselves
+    if view.dtype == np.uint8 and min(view.shape) > 1:  # OpenCV takes a single sample, or a few, for a scalar
+        # most footage: 16 bits are enough, and sums are held at 0 and 255 by themselves
         new = cv2.add(np.ascontiguousarray(view), np.rint(step.clip(-511, 511)).astype(np.int16), dtype=cv2.CV_8U)
         np.copyto(view, cv2.min(cv2.max(new, cv2.min(view, low)), cv2.max(view, high)))
         return

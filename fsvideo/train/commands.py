@@ -124,7 +124,7 @@ def _embed_others(folder: Path, encoders: Iterable[IdentityEncoder], world: Worl
     """Write what these recognisers say where it is not there yet; `fsvideo align` asks the first one alone."""
     for encoder in encoders:
         file = data.OTHERS.get(encoder.short)
-        if world.first and file is not None and not (folder / file).is_file():
+        if world.first and file is not None and not data.embedded(folder, file):
             _embed(folder, encoder, file, 0, world.device, ui)
     world.wait()
 
@@ -176,6 +176,7 @@ def train_hear_command(options: TrainOptions, ui: Ui) -> TrainResult:
     Writes ``hear.safetensors`` into the run's folder, and beside it ``aei.safetensors``: the AEI-Net as it was, whose
     header names the new HEAR-Net as its refiner.
     """
+    data.check(options.data)
     folder = _folder(options, "hear")
     settings = _hear_settings(options, folder)
     if options.resume:  # the same AEI-Net and occluders as before

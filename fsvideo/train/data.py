@@ -60,6 +60,12 @@ def check(folder: Path) -> None:
         raise FsvideoError(f"{folder}: its crops have no embeddings yet", "run the same fsvideo align again")
 
 
+def embedded(folder: Path, name: str) -> bool:
+    """Whether this file holds embeddings of all crops of a folder that ``check`` accepts."""
+    file = folder / name
+    return file.is_file() and len(np.load(file, mmap_mode="r")) == len(np.load(folder / FIRST, mmap_mode="r"))
+
+
 def load(folder: Path, size: int, every: int = 1) -> FaceData:
     """Decode a data folder at ``size`` pixels. Raises FsvideoError as ``check``, and where embeddings do not fit."""
     check(folder)
@@ -76,7 +82,7 @@ def load(folder: Path, size: int, every: int = 1) -> FaceData:
     for row, picture in enumerate(_crops(folder)):
         if row in place:
             rgb[place[row]] = shrink(picture, size)
-    others = {name: np.load(folder / file)[rows] for name, file in OTHERS.items() if (folder / file).is_file()}
+    others = {name: np.load(folder / file)[rows] for name, file in OTHERS.items() if embedded(folder, file)}
     return FaceData(
         rgb,
         points.astype(np.float32)[rows],

@@ -80,6 +80,7 @@ def train(trainer: Trainer[B], pairs: Draws[B], look: B, folder: RunFolder, ui: 
                     folder.save_state(trainer.state())
                     saved = folder.minutes()
             except Diverged as error:
+                ended = False
                 setbacks += 1
                 if setbacks > _SETBACKS:
                     raise
