@@ -85,11 +85,8 @@ def check(options: SwapOptions, info: MediaInfo, settings: WriteOptions) -> None
         reel.check(options.compare)
     if options.report is not None:
         report.check(options.report)
-    places = [place for place in (options.output, options.report, options.compare) if place is not None]
-    for number, place in enumerate(places[1:], start=1):
+    for place in (place for place in (options.report, options.compare) if place is not None):
         refuse(place, info, options.overwrite)
-        if place.resolve() in [other.resolve() for other in places[:number]]:
-            raise WriteError(f"{place}: two results would have this name", "name output, report and reel differently")
 
 
 def same_kind(options: SwapOptions) -> bool:

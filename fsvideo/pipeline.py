@@ -24,6 +24,7 @@ from fsvideo.media.writer import PartsWriter
 from fsvideo.meter import OFF, Meter
 from fsvideo.networks import load_finder
 from fsvideo.options import Footage, SwapOptions, SwapResult
+from fsvideo.places import apart
 from fsvideo.planning import counts, plan
 from fsvideo.preview import preview
 from fsvideo.recipe import recipe
@@ -56,6 +57,7 @@ def swap(options: SwapOptions, swapper: Swapper, ui: Ui, write: bool = True, met
     leaves what it finished in a work folder, and one with ``options.resume`` goes on from there to the same output.
     Raises FsvideoError for what a user can mend.
     """
+    apart([options])
     info = check_input(options.input, options.no_limits, options.keep_going)
     if write and options.preview is not None:
         return preview(options, options.preview, info, swapper, ui)

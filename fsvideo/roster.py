@@ -193,6 +193,8 @@ def check_output(output: Path, info: MediaInfo, overwrite: bool) -> None:
     folder = folder_of(output)
     for place in (output, sheet_of(output)):
         refuse(place, info, overwrite)
+    if (mine := info.path.resolve()) == folder.resolve() or folder.resolve() in mine.parents:
+        raise MediaError(f"{folder}: holds the input, and would be replaced", "choose another name")
     if folder.exists() and not overwrite:
         raise MediaError(f"{folder}: exists already", "choose another name, or --overwrite")
 

@@ -41,6 +41,7 @@ FLOOR = {
     "export": 5,
     "recipe": 5,
     "people_file": 2,
+    "places": 3,
     "memory": 5,
     "survey": 6,
     "glance": 7,

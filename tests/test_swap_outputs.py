@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from pathlib import Path
 
 import cv2
@@ -97,3 +99,75 @@ def test_outputs_are_refused_before_the_work(short: Path, tmp_path: Path) -> Non
     assert existing.read_bytes() == b"keep me"
     run("swap", "--source", SOURCE, "--input", short, "--output", existing, "--model", "tiny", "--overwrite")
     assert len(times(existing)) == len(times(short))
+
+
+@pytest.fixture
+def mine(tmp_path: Path, short: Path) -> Path:
+    """A folder with everything that a run can be given, under names that its results could have, too."""
+    for name in ("clip.mp4", "other.mp4"):
+        shutil.copy(short, tmp_path / name)
+    for name in ("face.mp4", "face.png", "she.png", "cert.mp4", "key.mp4", "photos/1.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(SOURCE, tmp_path / name)
+    (tmp_path / "people.json").write_text('[[person]]\nname = "A"\nreference = "she.png"\nsource = "face.mp4"\n')
+    (tmp_path / "my.json").write_text('mask = "ellipse"\n')
+    os.link(tmp_path / "face.mp4", tmp_path / "hard.mp4")
+    (tmp_path / "soft.png").symlink_to("photos/1.png")
+    return tmp_path
+
+
+_FACE, _CLIP = ("--source", "face.mp4"), ("--input", "clip.mp4")
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        (*_FACE, *_CLIP, "--output", "clip.mp4"),
+        (*_FACE, *_CLIP, "--output", "photos/../face.mp4"),
+        (*_FACE, *_CLIP, "--output", "hard.mp4"),
+        (*_FACE, *_CLIP, "--output", "new.mp4", "--compare", "face.mp4"),
+        (*_FACE, *_CLIP, "--output", "new.mp4", "--report", "my.json", "--config", "my.json"),
+        ("--source", "face.png", *_CLIP, "--preview", "face.png"),
+        ("--source", "photos", *_CLIP, "--preview", "soft.png"),
+        (*_FACE, "--faces", "reference", "--reference", "she.png", *_CLIP, "--preview", "she.png"),
+        ("--map", "face.mp4=she.png", *_CLIP, "--preview", "she.png"),
+        ("--people", "people.json", *_CLIP, "--output", "new.mp4", "--report", "people.json"),
+        ("--people", "people.json", *_CLIP, "--output", "face.mp4"),
+        (*_FACE, *_CLIP, "--output", "key.mp4", "--certificate", "cert.mp4", "--key", "key.mp4"),
+        (*_FACE, *_CLIP, "--input", "other.mp4", "--output", "."),
+        ("--source", "photos/1.png", "--input", "frames", "--output", "photos"),
+    ],
+)
+def test_nothing_that_a_run_is_given_is_replaced(mine: Path, monkeypatch: pytest.MonkeyPatch, given: list[str]) -> None:
+    monkeypatch.chdir(mine)
+    (mine / "frames").mkdir()
+    cv2.imwrite(str(mine / "frames" / "1.png"), np.zeros((64, 64, 3), np.uint8))
+    before = {path: path.read_bytes() for path in mine.rglob("*") if path.is_file()}
+    said = run("swap", *given, "--model", "unchanged", "--overwrite", code=1).stderr
+    assert "itself" in said and len(said.strip().splitlines()) <= 3
+    assert {path: path.read_bytes() for path in mine.rglob("*") if path.is_file()} == before
+
+
+def test_lines_of_a_list_replace_neither_what_others_are_given_nor_their_results(
+    mine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(mine)
+    shutil.copytree("photos", "photos-faces")
+    tables = {
+        "clip.mp4,a.mp4\nother.mp4,photos/../a.mp4": "line 3: the output photos/../a.mp4 is that of line 2, too",
+        "clip.mp4,a.mp4\nother.mp4,clip.mp4": "clip.mp4: is an input itself",
+        "clip.mp4,a.mp4\nother.mp4,face.mp4": "face.mp4: is a source itself",
+        "clip.mp4,a.mp4\nother.mp4,jobs.csv": "jobs.csv: is a file that this command reads itself",
+    }
+    before = {path: path.read_bytes() for path in mine.rglob("*") if path.is_file()}
+    for lines, says in tables.items():
+        (mine / "jobs.csv").write_text("source,input,output\n" + "".join(f"face.mp4,{x}\n" for x in lines.split("\n")))
+        assert says in " ".join(
+            run("swap", "--jobs", "jobs.csv", "--overwrite", "--model", "unchanged", code=1).stderr.split()
+        )
+    (mine / "jobs.csv").unlink()
+    twice = run("swap", "--map", "face.mp4=she.png", "--map", "face.mp4=photos/../she.png", *_CLIP, code=2)
+    assert "the same REFERENCE" in twice.stderr
+    assert {path: path.read_bytes() for path in mine.rglob("*") if path.is_file()} == before
+    listed = run("faces", "--input", "photos-faces/1.png", "--output", "photos.toml", "--overwrite", code=1)
+    assert "holds the input" in listed.stderr and (mine / "photos-faces" / "1.png").is_file()

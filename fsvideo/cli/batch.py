@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -35,13 +36,18 @@ class Outcome:
         return [self.options.input.name, str(self.options.output), *figures, self.state]
 
 
-def run_jobs(jobs: list[SwapOptions], listed: bool, dry_run: bool, as_json: bool, terminal: Terminal) -> bool:
+def run_jobs(
+    jobs: list[SwapOptions], files: list[Path], listed: bool, dry_run: bool, as_json: bool, terminal: Terminal
+) -> bool:
     """Run every job on one loaded swapper. True if all went well.
 
     ``listed``: they are a list, if only of one: one that fails is reported and the rest go on, with a table at the end.
+    ``files``: what else the command has read.
     """
     from fsvideo import heap
+    from fsvideo.places import apart
 
+    apart(jobs, files)
     with heap.loading():
         import torch
         from rich.markup import escape

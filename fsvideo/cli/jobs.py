@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from fsvideo.cli.common import seconds_of
 from fsvideo.options import SwapOptions
+from fsvideo.places import marks
 from fsvideo.types import FsvideoError, MediaError
 
 if TYPE_CHECKING:
@@ -69,22 +70,24 @@ def read_jobs(path: Path, base: SwapOptions) -> list[SwapOptions]:
         raise FsvideoError(f"{path}: {what}", f"the first line names the columns, of {','.join(COLUMNS)}")
     if len(lines) < 2:
         raise FsvideoError(f"{path}: there are no jobs in it", "one line a job below the header")
-    jobs: list[tuple[int, SwapOptions]] = []
+    jobs: list[SwapOptions] = []
+    taken: dict[Any, int] = {}  # by outputs, the lines that have them
     wrong: list[str] = []
     for number, cells in lines[1:]:
         try:
             if len(cells) != len(header):
                 raise ValueError(f"{len(cells)} cells, the header has {len(header)}")
             job = _job(dict(zip(header, cells, strict=True)), path.parent, base)
-            twin = next((line for line, other in jobs if other.output == job.output), None)
+            twin = next((taken[mark] for mark in marks(job.output) if mark in taken), None)
             if twin is not None:
                 raise ValueError(f"the output {job.output} is that of line {twin}, too")
-            jobs.append((number, job))
+            taken |= dict.fromkeys(marks(job.output), number)
+            jobs.append(job)
         except ValueError as error:
             wrong.append(f"line {number}: {error}")
     if wrong:
         raise FsvideoError("\n  ".join([f"{path}: nothing was done, as it is wrong in", *wrong]), "mend it, then again")
-    return [job for _, job in jobs]
+    return jobs
 
 
 def _job(cells: dict[str, str], folder: Path, base: SwapOptions) -> SwapOptions:
@@ -125,6 +128,7 @@ def jobs_of(
 
     paths = [path for one in inputs for path in inputs_in(one)]
     many = len(paths) > 1 or paths[0] != inputs[0]
+    taken: dict[Any, Path] = {}  # by outputs, the inputs that have them
     if many and output is not None and not output.is_dir():
         raise FsvideoError(f"{output}: not a folder", "several inputs need an existing folder as --output")
     jobs: list[SwapOptions] = []
@@ -135,8 +139,9 @@ def jobs_of(
         place = output or usual
         if output is not None and many:
             place = output / f"{path.stem}{usual.suffix}"
-        twin = next((job for job in jobs if job.output == place), None)
+        twin = next((taken[mark] for mark in marks(place) if mark in taken), None)
         if twin is not None:
-            raise FsvideoError(f"{place}: would be the output of {twin.input} and of {path}", "give them other names")
+            raise FsvideoError(f"{place}: would be the output of {twin} and of {path}", "give them other names")
+        taken |= dict.fromkeys(marks(place), path)
         jobs.append(SwapOptions(source=sources, input=path, output=place, **rest))
     return jobs

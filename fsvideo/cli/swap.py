@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from fsvideo.cli.jobs import jobs_of, read_jobs
 from fsvideo.cli.look import LOOK, take_look
 from fsvideo.cli.settings import CONFIG, MODE, Command, used
 from fsvideo.options import Part, Region, SwapOptions
+from fsvideo.places import marks
 
 ENCODERS = ("x264", "x265", "vp9", "av1", "prores", "ffv1")
 
@@ -277,7 +279,7 @@ def swap(
         )
     if given and not sources and (rest["faces"] != "largest" or rest["reference"] is not None):
         raise click.UsageError(f"--faces and --reference go with --source: --{given[0]} names the people itself")
-    if len({reference for _, reference in pairs}) < len(pairs):
+    if any(marks(one) & marks(other) for (_, one), (_, other) in combinations(pairs, 2)):
         raise click.UsageError("two --map name the same REFERENCE")
     if rest["preview"] is not None and rest["preview"].suffix.lower() != ".png":
         raise click.UsageError(f"--preview is a PNG picture: {rest['preview'].name} must end in .png")
@@ -296,7 +298,8 @@ def swap(
         raise click.UsageError("--end must come after --start")
     look = take_look(rest)
     with errors(quiet) as terminal:
-        for path in used(click.get_current_context()):
+        files = used(click.get_current_context())
+        for path in files:
             terminal.note(f"settings from {path}")
         from fsvideo.people_file import read
 
@@ -310,5 +313,6 @@ def swap(
         listed = job_list is not None or len(jobs) > 1 or jobs[0].input != inputs[0]
         if listed and any(single):
             raise click.UsageError("--report, --compare and --preview go with one input")
-        if not run_jobs(jobs, listed, dry_run, as_json, terminal):
+        files += [path for path in (people, job_list) if path is not None]
+        if not run_jobs(jobs, files, listed, dry_run, as_json, terminal):
             sys.exit(1)
