@@ -17,11 +17,11 @@ import numpy as np
 import pytest
 from commandline import run
 from face_fixtures import load_finder, read_clip
-from media_fixtures import ffmpeg
+from media_fixtures import clip, ffmpeg, remux
 
 from fsvideo.faces.causal import CausalFollower, OneEuro
 from fsvideo.flow import latest
-from fsvideo.media import read
+from fsvideo.media import provenance, read
 from fsvideo.media.broadcast import Encoded
 from fsvideo.media.capture import Capture, scheme_of
 from fsvideo.media.ffmpeg import find
@@ -114,6 +114,23 @@ def test_every_frame_of_a_file_comes_out_marked(tmp_path: Path, suffix: str) -> 
     assert said["latency_ms"]["median"] > 0
     assert "exists" in run(*common, code=1).stderr
     assert [path for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_a_transport_stream_is_marked_wherever_it_is_joined(tmp_path: Path) -> None:
+    info = read.probe(clip(tmp_path / "clip.mp4", audio=0, seconds=5))
+    tags = provenance.tags("1.2.3", "a model, of 'two': parts")
+    sink = Encoded(str(tmp_path / "whole.ts"), info, tags, overwrite=False)
+    for frame in read.frames(info):
+        sink.write(frame)
+    sink.close()
+    blob = (tmp_path / "whole.ts").read_bytes()
+    assert b"fsvideo: AI-edited" in blob[:2000], "the service's name, which players show"
+    assert read_tags(tmp_path / "whole.ts") == tags
+    assert len(list(read.frames(read.probe(tmp_path / "whole.ts")))) == 125
+    (tmp_path / "joined.ts").write_bytes(blob[len(blob) // 4 :])
+    assert provenance.examine(tmp_path / "joined.ts").state == "tags"
+    assert provenance.examine(remux(tmp_path / "whole.ts", tmp_path / "copied.mkv")).state == "tags"
+    assert provenance.examine(remux(tmp_path / "clip.mp4", tmp_path / "other.ts")).state == "nothing"
 
 
 @pytest.mark.parametrize(

@@ -89,8 +89,8 @@ def live(
     for an address that you name here, and for nothing else.
 
     MARKS: live output cannot carry a signed C2PA manifest, which is made of a finished file. Files and streams say in
-    their tags that they are AI-edited, and the window in its title; a video device can say nothing. Tell those who see
-    it.
+    tags that they are AI-edited (MPEG-TS and RTSP in the H.264 stream itself, where `fsvideo verify` finds them and
+    players show nothing), and the window in its title; a video device can say nothing. Tell those who see it.
     """
     if (rest["faces"] == "reference") != (rest["reference"] is not None):
         raise click.UsageError("--reference IMAGE and --faces reference go together")

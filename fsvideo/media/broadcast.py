@@ -11,9 +11,11 @@ from typing import Protocol
 
 import av
 import cv2
+from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from fsvideo.disk import remove
+from fsvideo.media import sei
 from fsvideo.media.capture import PROTOCOLS, is_device, scheme_of
 from fsvideo.media.color import effective_tags
 from fsvideo.media.container import convert
@@ -25,6 +27,7 @@ from fsvideo.types import ColorTags, Frame, MediaError, MediaInfo, WriteError
 
 FILES = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska", ".ts": "mpegts", ".flv": "flv"}
 _STREAMED = {"rtmp": "flv", "rtmps": "flv", "rtsp": "rtsp", "rtp": "rtp_mpegts"}  # the others carry MPEG-TS
+_TAGGED = {"mp4", "mov", "matroska", "flv"}  # MPEG-TS has but a name of its service
 _TITLE = "fsvideo: AI-edited"
 _TICK = Fraction(1, 90000)
 _QUICK = {"preset": "veryfast", "tune": "zerolatency", "crf": "20"}
@@ -118,11 +121,12 @@ class Encoded:
             self._temp = self._file.parent / f".{self._file.stem[:80]}.{secrets.token_hex(4)}.part"
             target = f"file:{self._temp}"
             options = {"movflags": "use_metadata_tags+frag_keyframe+empty_moov"} if form in ("mp4", "mov") else {}
+        self._said = b"" if form == "v4l2" else sei.message(tags)
         self._turn = bool(info.rotation or info.mirrored)
         try:
             self._container = av.open(target, "w", format=form, options=options, timeout=10.0)
             self._stream = self._add_stream(form)
-            self._container.metadata.update(tags)
+            self._container.metadata.update(tags if form in _TAGGED else {"service_name": _TITLE})
             self._container.start_encoding()
         except (av.error.FFmpegError, OSError, ValueError) as error:
             self.abort()
@@ -162,14 +166,19 @@ class Encoded:
             picture.colorspace, picture.color_range = self._color.matrix, self._color.range
         picture.pts, picture.time_base = ticks, _TICK
         try:
-            self._container.mux(self._stream.encode(picture))
+            self._encode(picture)
         except (av.error.FFmpegError, OSError) as error:
             raise WriteError(f"{self.name}: writing failed ({reason(error)})", _hint(self.name)) from error
         return True
 
+    def _encode(self, picture: VideoFrame | None) -> None:
+        for packet in self._stream.encode(picture):
+            said = self._said if packet.is_keyframe else b""
+            self._container.mux_one(sei.marked(packet, said) if said else packet)
+
     def close(self) -> None:
         try:
-            self._container.mux(self._stream.encode(None))
+            self._encode(None)
             self._container.close()
             if self._temp is not None and self._file is not None:
                 os.replace(self._temp, self._file)

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from fsvideo.media import imagemeta
+from fsvideo.media import imagemeta, sei
 from fsvideo.media.c2palib import clean
 from fsvideo.media.manifest import Manifest, read
 from fsvideo.media.opening import open_input
@@ -27,7 +27,7 @@ def tags(version: str, model: str) -> dict[str, str]:
 
 
 def read_tags(path: Path) -> dict[str, str]:
-    """A file's own tags (lower-case keys): of a video or GIF its container's, of an image its text.
+    """A file's own tags (lower-case keys): of an image its text, of a video or GIF its container's or those in H.264.
 
     Raises ``MediaError`` where the file cannot be read.
     """
@@ -42,6 +42,8 @@ def read_tags(path: Path) -> dict[str, str]:
                 key, equals, value = line.partition("=")
                 if equals and key.isidentifier():
                     found[key] = value
+            if "synthetic_media" not in found:
+                found |= sei.read(container)
     return {key.lower(): value for key, value in found.items()}
 
 
