@@ -94,6 +94,7 @@ def test_every_wrong_line_is_named_before_any_work(folder: Path) -> None:
     (folder / "jobs.csv").write_text("\n".join(lines), "utf-8")
     failed = run("swap", "--jobs", folder / "jobs.csv", "--model", "unchanged", code=1)
     assert [f"line {n}:" in failed.stderr for n in range(1, 12)] == [False, False] + [True] * 9
+    assert "line 5: soon is not a time: give seconds" in failed.stderr
     assert not (folder / "a.mp4").exists()
     (folder / "jobs.csv").write_text("\n".join(lines[:2]), "utf-8")
     (job,) = read_jobs(folder / "jobs.csv", BASE)

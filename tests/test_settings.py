@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 import pytest
+from commandline import run as in_process
 
 from fsvideo import pipeline
 from fsvideo.cli import main, swap
@@ -115,6 +116,15 @@ def test_a_variable_is_called_as_the_option_is(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setenv("FSVIDEO_SWAP_INPUT", "c.mp4")
     monkeypatch.setenv("FSVIDEO_SWAP_REFINE", "0")
     params = swap.make_context("swap", []).params
+    monkeypatch.delenv("FSVIDEO_SWAP_REFINE")
+    for value, refine in (("1", False), ("0", True), ("", True)):
+        monkeypatch.setenv("FSVIDEO_SWAP_NO_REFINE", value)
+        assert swap.make_context("swap", []).params["refine"] is refine
+    for no, yes in (("1", "1"), ("maybe", "")):
+        monkeypatch.setenv("FSVIDEO_SWAP_NO_REFINE", no)
+        monkeypatch.setenv("FSVIDEO_SWAP_REFINE", yes)
+        with pytest.raises(click.BadParameter, match="FSVIDEO_SWAP_NO_REFINE"):
+            swap.make_context("swap", [])
     assert params["sources"] == (Path("a.jpg"), Path("b.jpg")) and params["inputs"] == (Path("c.mp4"),)
     assert params["refine"] is False
 
@@ -136,6 +146,14 @@ def run(*arguments: object, code: int, **environment: str) -> str:
         (None, "No such file"),
         ('keep = ["nose"]', "nose"),
         ('no-refine = "yes"', "true or false"),
+        ("quiet = 3", "quiet is 3"),
+        ("output = 5", "output is 5"),
+        ('output = ["a", "b.mp4"]', "output is ['a', 'b.mp4']"),
+        ("tune = 0.5", "tune is 0.5"),
+        ("tune = true", "tune is True"),
+        ("feather = [0.1]", "feather is [0.1]"),
+        ("keep = [3]", "keep is [3]"),
+        ("refine = true\nno-refine = true", "refine and no-refine are one switch"),
     ],
 )
 def test_a_config_that_cannot_be_is_refused(tmp_path: Path, content: str | None, says: str) -> None:
@@ -146,6 +164,16 @@ def test_a_config_that_cannot_be_is_refused(tmp_path: Path, content: str | None,
     assert says in said
     assert str(file) in "".join(said.split()) or says != "nose"
     assert says == "nose" or (str(file) in said and len(said.strip().splitlines()) == 2)
+
+
+@pytest.mark.parametrize("value", ["nan", "inf"])
+def test_what_is_no_number_is_no_value(tmp_path: Path, value: str) -> None:
+    for flag in ("feather", "strength", "scale", "smooth", "segment", "refine-strength"):
+        said = in_process("swap", *NEEDED, f"--{flag}", value, code=2)
+        assert f"--{flag}" in said.stderr
+        (tmp_path / "my.toml").write_text(f"{flag} = {value}\n")
+        assert "my.toml" in in_process("swap", *NEEDED, "--config", tmp_path / "my.toml", code=2).stderr
+    assert "--seconds" in in_process("bench", "--seconds", value, code=2).stderr
 
 
 def test_the_command_line_reads_the_environment_and_says_which_config_it_took(own_config: Path) -> None:

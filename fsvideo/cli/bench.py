@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from fsvideo.cli.common import BACKEND, COMPUTE, FILE, MODEL, REFINE, errors, stack
+from fsvideo.cli.common import BACKEND, COMPUTE, FILE, MODEL, REFINE, Number, errors, stack
 
 
 @click.command(short_help="Measure what a swap costs on this machine.")
@@ -22,7 +22,7 @@ from fsvideo.cli.common import BACKEND, COMPUTE, FILE, MODEL, REFINE, errors, st
     ),
     click.option(
         "--seconds",
-        type=click.FloatRange(0, min_open=True),
+        type=Number(0, min_open=True),
         default=10.0,
         show_default=True,
         metavar="N",

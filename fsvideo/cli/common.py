@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -66,10 +68,42 @@ def stack(*decorators: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 def seconds_of(text: str) -> float:
     """``12.5``, ``1:02.5`` or ``0:01:02.5`` in seconds. Raises ValueError."""
-    parts = [float(part) for part in text.split(":")]
+    try:
+        parts = [float(part) for part in text.split(":")]
+    except ValueError:
+        raise ValueError(text) from None
     if not 1 <= len(parts) <= 3 or not all(0 <= part < float("inf") for part in parts):
         raise ValueError(text)
     return sum(part * 60**power for power, part in enumerate(reversed(parts)))
+
+
+class Number(click.FloatRange):
+    """A range in which neither nan nor inf lies."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        found = super().convert(value, param, ctx)
+        if not math.isfinite(found):
+            self.fail(f"{value} is not a number that can be worked with", param, ctx)
+        return found
+
+
+class Switch(click.Option):
+    """``--refine/--no-refine``; the environment may use either name: FSVIDEO_SWAP_NO_REFINE=1."""
+
+    def resolve_envvar_value(self, ctx: click.Context) -> str | None:
+        given = super().resolve_envvar_value(ctx)
+        yes, no = (opts[0].lstrip("-").upper().replace("-", "_") for opts in (self.opts, self.secondary_opts))
+        name = f"{str(self.envvar).removesuffix(yes)}{no}"
+        denied = os.environ.get(name)
+        if not denied:
+            return given
+        try:
+            off = click.BOOL.convert(denied, self, ctx)
+        except click.BadParameter as error:
+            raise click.BadParameter(f"{error.message} (from the environment: {name})", ctx, self) from None
+        if given is not None and click.BOOL.convert(given, self, ctx) == off:
+            raise click.BadParameter(f"{self.envvar} and {name} contradict each other", ctx, self)
+        return "0" if off else "1"
 
 
 class _Seconds(click.ParamType):
@@ -120,6 +154,7 @@ MODEL = click.option(
 )
 REFINE = click.option(
     "--refine/--no-refine",
+    cls=Switch,
     default=True,
     show_default=True,
     help="Repair occlusions with HEAR-Net, where the model has one.",

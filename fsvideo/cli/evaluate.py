@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from fsvideo.cli.common import COMPUTE, FILE, MODEL, TUNE, backend, errors, stack
+from fsvideo.cli.common import COMPUTE, FILE, MODEL, TUNE, Switch, backend, errors, stack
 
 
 @click.command(short_help="Measure swaps on photos of people and on clips.")
@@ -21,6 +21,7 @@ from fsvideo.cli.common import COMPUTE, FILE, MODEL, TUNE, backend, errors, stac
     MODEL,
     click.option(
         "--refine/--no-refine",
+        cls=Switch,
         default=True,
         show_default=True,
         help="Measure with and without HEAR-Net, or only without.",

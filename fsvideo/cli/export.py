@@ -7,14 +7,18 @@ from pathlib import Path
 
 import click
 
-from fsvideo.cli.common import FILE, errors, stack
+from fsvideo.cli.common import FILE, Switch, errors, stack
 
 
 @click.command(short_help="Write the networks of a model as a file for ONNX Runtime or OpenVINO.")
 @stack(
     click.option("--model", default="compact", show_default=True, metavar="NAME|FILE", help="Weights of the swapper."),
     click.option(
-        "--refine/--no-refine", default=True, show_default=True, help="With HEAR-Net, where the model has one."
+        "--refine/--no-refine",
+        cls=Switch,
+        default=True,
+        show_default=True,
+        help="With HEAR-Net, where the model has one.",
     ),
     click.option("--to", type=click.Choice(["onnx", "openvino"]), required=True, help="For which runtime."),
     click.option("--output", type=FILE, required=True, metavar="DIR", help="Where the file goes."),

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from fsvideo.cli.common import stack
+from fsvideo.cli.common import Number, stack
 from fsvideo.options import LOOK_CHOICES, LOOK_RANGES, Look
 
 
@@ -20,9 +20,7 @@ def _choice(name: str, text: str, **more: Any) -> Any:
 
 def _range(name: str, text: str) -> Any:
     low, high = LOOK_RANGES[name]
-    return click.option(
-        f"--{name}", type=click.FloatRange(low, high), default=getattr(Look, name), show_default=True, help=text
-    )
+    return click.option(f"--{name}", type=Number(low, high), default=getattr(Look, name), show_default=True, help=text)
 
 
 LOOK = stack(

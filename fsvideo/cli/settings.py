@@ -6,6 +6,7 @@ value gives it. The last three before the defaults are click's ``default_map``, 
 
 from __future__ import annotations
 
+import datetime
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -124,6 +125,16 @@ def _flags(command: click.Command) -> dict[str, tuple[click.Option, str]]:
     return found
 
 
+# What TOML may hold for click's types of options, in words too. Texts are read as they are on the command line.
+_KINDS: dict[str, tuple[tuple[type, ...], str]] = {
+    "integer range": ((int, str), "a whole number"),
+    "float range": ((int, float, str), "a number"),
+    "time": ((int, float, str, datetime.time), 'seconds, or "h:mm:ss"'),
+    "region": ((int, float, str), "x, y, width and height: [0.5, 0, 0.5, 1]"),
+    "text": ((int, str), "a text, in quotes"),
+}
+
+
 def _named(command: click.Command, options: dict[str, Any], origin: str) -> dict[str, Any]:
     """Values by click's names of their options. Raises FsvideoError for an option that there is not."""
     flags = {flag: option for flag, (option, _) in _flags(command).items() if option.name != "config"}
@@ -132,15 +143,33 @@ def _named(command: click.Command, options: dict[str, Any], origin: str) -> dict
         raise FsvideoError(
             f"{origin}: there is no option {', '.join(unknown)}", "keys are long names of options of `fsvideo swap`"
         )
-    return {str(flags[key].name): _value(flags[key], key, value, origin) for key, value in options.items()}
+    keys: dict[str, str] = {}
+    for key in options:
+        twin = keys.setdefault(str(flags[key].name), key)
+        if twin != key:
+            raise FsvideoError(f"{origin}: {twin} and {key} are one switch", "leave one of them out")
+    return {name: _value(flags[key], key, options[key], origin) for name, key in keys.items()}
 
 
 def _value(option: click.Option, flag: str, value: Any, origin: str) -> Any:
-    """A value as ``default_map`` takes it: one of a repeatable option, ``no-refine = true``, a region's list."""
-    if f"--{flag}" in option.secondary_opts:
+    """A value as ``default_map`` takes it: one of a repeatable option, ``no-refine = true``, a region's list.
+
+    Raises FsvideoError for one of another kind; click would take 0.5 for 0, and True for 1.
+    """
+
+    def wrong(hint: str) -> FsvideoError:
+        return FsvideoError(f"{origin}: {flag} is {value!r}", hint)
+
+    if option.is_flag:
         if not isinstance(value, bool):
-            raise FsvideoError(f"{origin}: {flag} is {value!r}", "a switch is true or false")
-        return not value
+            raise wrong("a switch is true or false")
+        return value != (f"--{flag}" in option.secondary_opts)
+    kinds, hint = _KINDS.get(option.type.name, ((str,), "a text, in quotes"))
+    values = value if isinstance(value, list) else [value]
+    if not all(isinstance(one, kinds) and not isinstance(one, bool) for one in values):
+        raise wrong(hint)
     if option.multiple:
-        return value if isinstance(value, list) else [value]
+        return values
+    if isinstance(value, list) and option.type.name != "region":
+        raise wrong(f"not a list, but {hint}")
     return ",".join(map(str, value)) if isinstance(value, list) else value

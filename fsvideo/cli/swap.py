@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from fsvideo.cli.batch import run_jobs
-from fsvideo.cli.common import BACKEND, COMPUTE, FILE, MODEL, REFERENCE, REFINE, SECONDS, TUNE, errors, stack
+from fsvideo.cli.common import BACKEND, COMPUTE, FILE, MODEL, REFERENCE, REFINE, SECONDS, TUNE, Number, errors, stack
 from fsvideo.cli.jobs import jobs_of, read_jobs
 from fsvideo.cli.look import LOOK, take_look
 from fsvideo.cli.settings import CONFIG, MODE, Command, used
@@ -121,7 +121,7 @@ class _Region(click.ParamType):
     REFINE,
     click.option(
         "--refine-strength",
-        type=click.FloatRange(0, 1),
+        type=Number(0, 1),
         default=1.0,
         show_default=True,
         help="How much of HEAR-Net's repair is taken.",
@@ -138,7 +138,7 @@ class _Region(click.ParamType):
     LOOK,
     click.option(
         "--smooth",
-        type=click.FloatRange(0, 5),
+        type=Number(0, 5),
         default=0.5,
         show_default=True,
         metavar="SECONDS",
@@ -224,7 +224,7 @@ class _Region(click.ParamType):
     click.option("--resume", is_flag=True, help="Go on from what a run that broke off has finished."),
     click.option(
         "--segment",
-        type=click.FloatRange(0.1),
+        type=Number(0.1),
         default=10,
         show_default=True,
         metavar="SECONDS",
@@ -296,8 +296,8 @@ def swap(
         raise click.UsageError("--certificate goes with --provenance c2pa")
     if rest["start"] is not None and rest["end"] is not None and rest["end"] <= rest["start"]:
         raise click.UsageError("--end must come after --start")
-    look = take_look(rest)
     with errors(quiet) as terminal:
+        look = take_look(rest)
         files = used(click.get_current_context())
         for path in files:
             terminal.note(f"settings from {path}")

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import click
 
-from fsvideo.cli.common import DEVICE, FILE, errors, stack
+from fsvideo.cli.common import DEVICE, FILE, Number, errors, stack
 
 RUN = stack(
     click.option("--data", type=FILE, required=True, metavar="DIR", help="Crops, as `fsvideo align` makes them."),
@@ -19,7 +19,7 @@ RUN = stack(
         help="Sizes of the network: compact, tiny or, of AEI-Net, aei-256.  [default: compact]",
     ),
     click.option("--steps", type=click.IntRange(1), metavar="N", help="Stop after so many steps."),
-    click.option("--max-minutes", type=click.FloatRange(0), metavar="M", help="Stop after so many minutes."),
+    click.option("--max-minutes", type=Number(0), metavar="M", help="Stop after so many minutes."),
     click.option("--resume", is_flag=True, help="Go on with the run in --output, or the newest one."),
     click.option("--name", metavar="NAME", help="Name of the weights.  [default: that of the run's folder]"),
     DEVICE,
