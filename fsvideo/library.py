@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import fields
+from numbers import Integral, Real
+from os import PathLike
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, TypedDict, Unpack, get_args, get_type_hints
@@ -32,7 +34,7 @@ class LookOptions(TypedDict, total=False):
     mask: str  # "outline" or "ellipse"
     feather: float  # 0..0.5 parts of the face's width
     scale: float  # 0.8..1.2 of the replaced region
-    keep: tuple[str, ...]  # of "mouth", "eyes", "brows"
+    keep: tuple[str, ...] | list[str]  # of "mouth", "eyes", "brows"
     strength: float  # 0..1.5 of the source's identity
     color: str  # "match" or "keep"
     sharpness: str  # "match" or "keep"
@@ -80,21 +82,32 @@ class Options(LookOptions, total=False):
 _PATHS = ("reference", "report", "compare", "preview", "certificate", "key")
 _RANGES = {"smooth": (0, 5), "batch_size": (1, 256), "threads": (0, 256), "segment": (0.1, np.inf)}
 _RANGES |= {"refine_strength": (0, 1), "tune": (0, 100), "detect_size": (320, 3840)}
+_RANGES |= {"start": (0, np.inf), "end": (0, np.inf), "quality": (0, 100)}
+_KINDS: dict[Any, tuple[tuple[type, ...], str]] = {
+    bool: ((bool, np.bool_), "True or False"),
+    int: ((Integral,), "a whole number"),
+    float: ((Real,), "a number"),
+    str: ((str,), "a text"),
+    Region: ((Region,), "an options.Region"),
+}
 
 
 def load_swapper(
     model: str = "compact",
     *,
     refine: bool = True,
+    refine_strength: float = 1.0,
     device: Device = "auto",
     backend: Backend = "auto",
 ) -> Swapper:
     """Load weights once, for several calls of ``swap`` and ``FrameSwapper``.
 
-    ``model``: ``compact``, or a file that `fsvideo train` wrote. ``backend``: what computes the swap, "auto"
+    ``model``: ``compact``, or a file that `fsvideo train` wrote. ``refine_strength``: how much of HEAR-Net's repair is
+    taken, 0..1. ``backend``: what computes the swap, "auto"
     is the fastest that is installed; a model's first use on another than torch takes longer. Raises FsvideoError.
     """
-    return _load(model, refine, pick_device(device), backend=backend)
+    _check_option("refine_strength", refine_strength, float)
+    return _load(model, refine, pick_device(device), refine_strength, backend)
 
 
 def swap(
@@ -115,11 +128,13 @@ def swap(
 
     The output exists whole when this returns, or not at all. Raises FsvideoError (``str(error)`` says what is wrong,
     ``error.hint`` what to do) for what a user can mend, ValueError for an option out of its range, TypeError for one
-    that does not exist.
+    that does not exist or is of another kind.
 
         result = fsvideo.swap("face.jpg", "clip.mp4", "out.mp4", faces="all", end=10.0)
         print(result.swapped_faces, result.output)
     """
+    if swapper is not None and "refine_strength" in options:
+        raise TypeError("refine_strength goes to load_swapper: the swapper that is given has its own")
     place = Path(output) if output is not None else default_output(Path(input))
     settings = _settings(source, Path(input), place, options)
     device = pick_device(settings.device)
@@ -164,6 +179,8 @@ class FrameSwapper:
         swapper: Swapper | None = None,
         **look: Unpack[LookOptions],
     ) -> None:
+        if strange := look.keys() - {field.name for field in fields(Look)}:
+            raise TypeError(f"FrameSwapper takes no {', '.join(sorted(strange))}")
         chosen: Options = {"faces": faces, "reference": reference, "smooth": smooth, "tune": tune, **look}
         settings = _settings(source, Path(), Path(), chosen)
         made = swapper or load_swapper(model, refine=refine, device=device, backend=backend)
@@ -188,14 +205,18 @@ class FrameSwapper:
         ``times``: seconds of each, rising; without them there are ``rate`` a second. All pictures have one size.
         Every call begins a stream of its own.
         """
+        if times is None and not 0 < rate < np.inf:
+            raise ValueError(f"rate: {rate!r} is not a number of pictures a second")
+        return self._each(pictures, iter(times) if times is not None else (n / rate for n in range(2**62)))
+
+    def _each(self, pictures: Iterable[Image], clock: Iterator[float]) -> Iterator[Image]:
         stream, info = Stream(self._stage), None
-        clock = iter(times) if times is not None else (n / rate for n in range(2**62))
         last = -np.inf
         for index, rgb in enumerate(pictures):
             _check(rgb)
             info = info or of_rgb(rgb)
             seconds = next(clock, None)
-            if seconds is None or seconds <= last:
+            if seconds is None or not last < seconds < np.inf:
                 raise ValueError(f"picture {index}: its time must be later than the last one's, and it needs one")
             if rgb.shape != (info.height, info.width, 3):
                 raise ValueError(f"picture {index}: {rgb.shape[1]} x {rgb.shape[0]}, not of the first one's size")
@@ -250,18 +271,24 @@ def _settings(source: Source, path: Path, output: Path, options: Options) -> Swa
         raise ValueError("source: at least one is needed")
     given: dict[str, Any] = {**options}
     for name in _PATHS:
-        given[name] = Path(given[name]) if given.get(name) is not None else None
-    if isinstance(keep := given.get("keep"), str):
-        given["keep"] = (keep,)
+        if not isinstance(value := given.get(name), str | PathLike | None):
+            raise TypeError(f"{name}: {value!r} is not a path")
+        given[name] = Path(value) if value is not None else None
+    if isinstance(keep := given.get("keep"), str | list):
+        given["keep"] = (keep,) if isinstance(keep, str) else tuple(keep)
+    if isinstance(model := given.get("model"), PathLike):
+        given["model"] = str(model)
+    parts = given.setdefault("parts", ())
+    if not isinstance(parts, tuple | list) or not all(isinstance(part, Part) for part in parts):
+        raise TypeError(f"parts: {parts!r} is no list of options.Part")
+    given["parts"] = tuple(parts)
     look = {field.name: given.pop(field.name) for field in fields(Look) if field.name in given}
     hints = get_type_hints(SwapOptions)
     for name, value in given.items():
         words = get_args(hints[name]) if name in hints and "Literal" in str(hints[name]) else ()
         if words and value not in words:
             raise ValueError(f"{name}: {value!r} is none of {', '.join(words)}")
-        low, high = _RANGES.get(name, (None, None))
-        if low is not None and not low <= value <= high:
-            raise ValueError(f"{name}: {value!r} is not between {low} and {high}")
+        _check_option(name, value, hints.get(name))
     try:
         how = Look(**look)
     except FsvideoError as error:  # here it is the program's mistake, not its user's
@@ -273,6 +300,21 @@ def _settings(source: Source, path: Path, output: Path, options: Options) -> Swa
     if given.get("end") is not None and given["end"] <= (given.get("start") or 0.0):
         raise ValueError("end must come after start")
     return SwapOptions(tuple(map(Path, sources)), path, output, look=how, **given)
+
+
+def _check_option(name: str, value: Any, hint: Any) -> None:
+    """Raise TypeError for a value of another kind than ``hint``, ValueError for one out of its range."""
+    inner = get_args(hint)
+    if value is None and type(None) in inner:
+        return
+    kind = inner[0] if type(None) in inner else hint
+    if kind in _KINDS:
+        kinds, words = _KINDS[kind]
+        if not isinstance(value, kinds) or (isinstance(value, bool) and kind is not bool):
+            raise TypeError(f"{name}: {value!r} is not {words}")
+    low, high = _RANGES.get(name, (-np.inf, np.inf))
+    if kind in (int, float) and not (low <= value <= high and np.isfinite(value)):
+        raise ValueError(f"{name}: {value!r} is not between {low} and {high}")
 
 
 def _check(rgb: Any) -> None:

@@ -72,7 +72,7 @@ def test_a_file_is_swapped_as_the_command_line_does(tmp_path: Path, networks: Sw
 
     result = fsvideo.swap(
         SOURCE, str(CLIP), tmp_path / "out.mp4", swapper=networks, progress=progress, end=0.2, feather=0.1,
-        preset="ultrafast",
+        preset="ultrafast", keep=["mouth"],
     )  # fmt: skip
     assert isinstance(result, fsvideo.SwapResult)
     assert result.output == tmp_path / "out.mp4" and result.output.is_file()
@@ -105,11 +105,46 @@ def test_what_progress_raises_ends_the_run_with_no_output(tmp_path: Path, networ
         {"faces": "reference"},
         {"start": 2.0, "end": 1.0},
         {"key": "a.pem"},
+        {"start": float("nan")},
+        {"start": -1.0},
+        {"quality": 1000},
+        {"smooth": float("nan")},
+        {"segment": float("inf")},
+        {"keep": ["nose"]},
     ],
 )
 def test_options_out_of_range(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong)) if len(wrong) == 1 else "end"):
         fsvideo.swap(SOURCE, CLIP, "never.mp4", **wrong)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"region": (0, 0, 1, 1)},
+        {"tune": 1.5},
+        {"tune": True},
+        {"overwrite": "no"},
+        {"end": "1:00"},
+        {"report": 3},
+        {"parts": "a.png"},
+        {"keep": 3},
+    ],
+)
+def test_options_of_another_kind(wrong: dict[str, Any]) -> None:
+    with pytest.raises((TypeError, ValueError), match=next(iter(wrong))) as caught:
+        fsvideo.swap(SOURCE, CLIP, "never.mp4", **wrong)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_a_call_does_not_take_is_said(swapper: fsvideo.FrameSwapper, networks: Swapper) -> None:
+    with pytest.raises(TypeError, match="encoder"):
+        fsvideo.FrameSwapper(SOURCE, swapper=networks, encoder="x264")  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="refine_strength goes to load_swapper"):
+        fsvideo.swap(SOURCE, CLIP, "never.mp4", swapper=networks, refine_strength=0.5)
+    for rate in (0, -1.0, float("nan")):
+        with pytest.raises(ValueError, match="rate"):
+            swapper.stream([], rate=rate)
 
 
 def test_errors_are_errors(tmp_path: Path, networks: Swapper) -> None:
