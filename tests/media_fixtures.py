@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import subprocess
 from pathlib import Path
 
@@ -94,3 +95,21 @@ def exif(orientation: int, thumbnail: bytes = b"") -> bytes:
     second = b"\x02\x00" + b"\x01\x02\x04\x00\x01\x00\x00\x00" + start.to_bytes(4, "little")
     second += b"\x02\x02\x04\x00\x01\x00\x00\x00" + len(thumbnail).to_bytes(4, "little") + bytes(4)
     return head + second + thumbnail
+
+
+def tiff(path: Path, *pages: tuple[np.ndarray, int], previews: bool = False) -> Path:
+    """A TIFF of RGB pages, each with its orientation; ``previews``: all but the first are smaller versions of it."""
+    blob = bytearray(b"II*\0\0\0\0\0")
+    link = 4
+    for number, (rgb, turn) in enumerate(pages):
+        strip, (height, width) = len(blob), rgb.shape[:2]
+        blob += rgb.tobytes() + struct.pack("<HHH", 8, 8, 8)
+        fields = [(254, 4, 1, int(previews and number > 0)), (256, 4, 1, width), (257, 4, 1, height)]
+        fields += [(258, 3, 3, len(blob) - 6), (259, 3, 1, 1), (262, 3, 1, 2), (273, 4, 1, strip), (274, 3, 1, turn)]
+        fields += [(277, 3, 1, 3), (278, 4, 1, height), (279, 4, 1, rgb.size)]
+        struct.pack_into("<I", blob, link, len(blob))
+        blob += struct.pack("<H", len(fields)) + b"".join(struct.pack("<HHII", *field) for field in fields)
+        link = len(blob)
+        blob += bytes(4)
+    path.write_bytes(blob)
+    return path

@@ -10,7 +10,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from media_fixtures import X264, clip, cut_off, damage, exif, ffmpeg, remux, still
+from media_fixtures import X264, clip, cut_off, damage, exif, ffmpeg, remux, still, tiff
 
 from fsvideo.media import imagemeta
 from fsvideo.media.read import folder_images, frames, probe, upright
@@ -200,6 +200,27 @@ def test_exif_orientation_turns_a_photo(tmp_path: Path) -> None:
         photo.write_bytes(imagemeta.embed(plain.read_bytes(), imagemeta.ImageMeta(exif=exif(number))))
         info = probe(photo)
         assert np.array_equal(upright(next(iter(frames(info))), info).rgb, show(upright_rgb)), number
+
+
+def test_a_tiff_is_turned_and_several_pages_are_not_overlooked(tmp_path: Path) -> None:
+    picture = np.random.default_rng(5).integers(0, 256, (20, 30, 3), np.uint8)
+    for number, show in ((1, picture), (3, picture[::-1, ::-1]), (6, np.rot90(picture, -1))):
+        info = probe(tiff(tmp_path / f"o{number}.tif", (picture, number)))
+        assert np.array_equal(upright(next(iter(frames(info))), info).rgb, show), number
+    with pytest.raises(MediaError, match="several pages"):
+        probe(tiff(tmp_path / "pages.tif", (picture, 1), (picture, 1)))
+    assert probe(tiff(tmp_path / "preview.tif", (picture, 1), (picture[::2, ::2], 1), previews=True)).width == 30
+
+
+def test_an_animated_png_is_a_video_whatever_stands_before_its_pictures(base: Path, tmp_path: Path) -> None:
+    moving = tmp_path / "a.png"
+    ffmpeg("-i", base, "-frames:v", "5", "-f", "apng", moving)
+    profile = imagemeta.ImageMeta(icc=np.random.default_rng(5).bytes(9000))
+    moving.write_bytes(imagemeta.embed(moving.read_bytes(), profile))
+    assert (probe(moving).kind, len(list(frames(probe(moving))))) == ("video", 5)
+    still(tmp_path / "b.png")
+    with pytest.raises(MediaError, match=r"a\.png is an animation"):
+        probe(tmp_path)
 
 
 def test_a_gif_and_one_frame_and_avi(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from media_fixtures import clip, exif, still
+from media_fixtures import clip, exif, still, tiff
 
 from fsvideo.media import imagemeta
 from fsvideo.media.color import region_rgb
@@ -92,6 +92,14 @@ def test_exif_and_profile_stay_the_thumbnail_goes_and_the_mark_is_there(tmp_path
     assert np.abs(rgb(source) - rgb(target)).mean() < 3
     with av.open(str(target)) as container:  # a foreign reader is not disturbed
         assert next(container.decode(video=0)).width == 160
+
+
+def test_a_turned_tiff_stays_turned(tmp_path: Path) -> None:
+    picture = np.random.default_rng(5).integers(0, 256, (20, 30, 3), np.uint8)
+    source = tiff(tmp_path / "photo.tif", (picture, 6))
+    rewrite(source, tmp_path / "out.png")
+    assert (probe(tmp_path / "out.png").display_width, probe(tmp_path / "out.png").rotation) == (20, 270)
+    assert np.array_equal(rgb(source), rgb(tmp_path / "out.png"))
 
 
 def test_a_damaged_exif_is_no_obstacle() -> None:

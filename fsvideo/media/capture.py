@@ -74,7 +74,9 @@ class Capture:
             raise MediaError(f"{name}: ended before its first picture")
         self._first = first
         stream = main_video(self._container, Path(name))
-        self.info = read.described(Path(name), first, stream.average_rate or stream.guessed_rate, stream.time_base)
+        self.info = read.described(
+            Path(name), first, stream.codec_context.name, stream.average_rate or stream.guessed_rate, stream.time_base
+        )
         if self.info.width * self.info.height > LIMITS.moving:
             raise MediaError(f"{name}: {self.info.width} x {self.info.height} pixels are more than can be swapped live")
 

@@ -22,8 +22,9 @@ def parameters(info: MediaInfo, codec: str) -> list[str] | None:
     if info.kind != "video" or not tone.is_hdr(info.color.transfer):
         return []
     with open_input(info.path) as source:
-        picture = next(source.decode(main_video(source, info.path)), None)
-        side = side_data(picture) if picture is not None else {}
+        stream = main_video(source, info.path)
+        picture = next(source.decode(stream), None)
+        side = side_data(picture, stream.codec_context.name) if picture is not None else {}
     display, light = side.get("MASTERING_DISPLAY_METADATA"), side.get("CONTENT_LIGHT_LEVEL")
     if display is None and light is None:
         return []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import os
 import re
 import struct
 import zlib
@@ -10,10 +11,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fsvideo.media import tiff
+
 _EXIF, _ICC, _XMP = b"Exif\0\0", b"ICC_PROFILE\0", b"http://ns.adobe.com/xap/1.0/\0"
 _AI_EDITED = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
 _GIF_COMMENT = b"\x21\xfe"
 MOST_METADATA = 16 << 20  # bytes that the metadata of an image may unpack to: no profile or text is larger
+_MOST_CHUNKS = 1000  # of a PNG, in front of its first picture
 
 
 @dataclass(frozen=True)
@@ -26,21 +30,37 @@ class ImageMeta:
 
 
 def extract(path: Path) -> ImageMeta:
-    """Metadata of an image file; empty for other formats and for files that break off."""
+    """Metadata of an image file, of a TIFF its orientation; empty for other formats and for files that break off."""
     with path.open("rb") as file:
         head = file.read(12)
-        known = head.startswith((b"\xff\xd8", b"\x89PNG")) or (head[:4], head[8:]) == (b"RIFF", b"WEBP")
+        known = head.startswith((b"\xff\xd8", b"\x89PNG", *tiff.FILE)) or (head[:4], head[8:]) == (b"RIFF", b"WEBP")
         blob = head + file.read() if known else b""
     try:
         if blob.startswith(b"\xff\xd8"):
             return _from_jpeg(blob)
         if blob.startswith(b"\x89PNG"):
             return _from_png(blob)
+        if blob.startswith(tiff.FILE):
+            number = tiff.orientation(blob)
+            return ImageMeta(tiff.only_orientation(number) if number != 1 else b"")
         if blob:
             return _from_webp(blob)
     except (struct.error, zlib.error, IndexError, ValueError):
         pass
     return ImageMeta()
+
+
+def is_animated_png(path: Path) -> bool:
+    """Whether a PNG says before its picture that there are more: FFmpeg overlooks it behind a large profile."""
+    with path.open("rb") as file:
+        if file.read(8) != b"\x89PNG\r\n\x1a\n":
+            return False
+        for _ in range(_MOST_CHUNKS):
+            head = file.read(8)
+            if len(head) < 8 or head[4:] in (b"IDAT", b"acTL"):
+                return head[4:] == b"acTL"
+            file.seek(int.from_bytes(head[:4]) + 4, os.SEEK_CUR)
+    return False
 
 
 def check_png(blob: bytes) -> None:
@@ -86,6 +106,13 @@ def embed(blob: bytes, meta: ImageMeta) -> bytes:
     return _into_webp(blob, meta)
 
 
+def pages(path: Path) -> int:
+    """How many pictures an image file holds that are not frames: more than one only in a TIFF."""
+    with path.open("rb") as file:
+        head = file.read(4)
+        return tiff.pages(head + file.read()) if head in tiff.FILE else 1
+
+
 def orientation(exif: bytes) -> tuple[int, bool]:
     """Degrees counter-clockwise to turn the picture, and whether to mirror it afterwards (EXIF tag 0x0112)."""
     turns = {
@@ -97,47 +124,25 @@ def orientation(exif: bytes) -> tuple[int, bool]:
         7: (90, True),
         8: (90, False),
     }
-    try:
-        order, offset = _tiff(exif)
-        for tag, _, value in _entries(exif, order, offset):
-            if tag == 0x0112:
-                return turns.get(struct.unpack(order + "H", value[:2])[0], (0, False))
-    except (struct.error, IndexError, ValueError):
-        pass
-    return 0, False
+    return turns.get(tiff.orientation(exif), (0, False))
 
 
 def without_thumbnail(exif: bytes) -> bytes:
     """EXIF whose thumbnail is blanked out: it would still show the picture as it was before the edit."""
     try:
-        order, offset = _tiff(exif)
+        order, offset = tiff.first(exif)
         (count,) = struct.unpack_from(order + "H", exif, offset)
         link = offset + 2 + 12 * count
         (second,) = struct.unpack_from(order + "I", exif, link)
         cleaned = bytearray(exif)
         if second:
-            found = {tag: struct.unpack(order + "I", value)[0] for tag, _, value in _entries(exif, order, second)}
+            found = {tag: struct.unpack(order + "I", value)[0] for tag, _, value in tiff.entries(exif, order, second)}
             start, size = found.get(0x0201, 0), found.get(0x0202, 0)
             cleaned[start : start + size] = bytes(len(cleaned[start : start + size]))
             struct.pack_into(order + "I", cleaned, link, 0)
         return bytes(cleaned)
     except (struct.error, IndexError, ValueError):
         return b""
-
-
-def _tiff(exif: bytes) -> tuple[str, int]:
-    order = {b"II": "<", b"MM": ">"}.get(exif[:2])
-    if order is None:
-        raise ValueError("not a TIFF structure")
-    return order, struct.unpack_from(order + "I", exif, 4)[0]
-
-
-def _entries(exif: bytes, order: str, offset: int) -> Iterator[tuple[int, int, bytes]]:
-    """(tag, type, the four bytes of the value or its offset) of one directory."""
-    (count,) = struct.unpack_from(order + "H", exif, offset)
-    for index in range(count):
-        tag, kind = struct.unpack_from(order + "HH", exif, offset + 2 + 12 * index)
-        yield tag, kind, exif[offset + 10 + 12 * index : offset + 14 + 12 * index]
 
 
 def _xmp(text: dict[str, str]) -> bytes:

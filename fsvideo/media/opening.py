@@ -52,7 +52,8 @@ def open_input(path: Path, most: int = LIMITS.still) -> InputContainer:
         if path.stat().st_size == 0:
             raise MediaError(f"{path}: the file is empty")
         options = {**_OPTIONS, "max_pixels": str(most), "codec_whitelist": _tried()}
-        return av.open(f"file:{path}", "r", options=options, metadata_errors="replace")
+        form = "apng" if imagemeta.is_animated_png(path) else None
+        return av.open(f"file:{path}", "r", format=form, options=options, metadata_errors="replace")
     except av.error.FFmpegError as error:
         raise unreadable(path, error, most) from error
     except OSError as error:

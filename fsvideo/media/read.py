@@ -81,9 +81,13 @@ def _describe(path: Path, container: InputContainer, stream: VideoStream, limits
     pix_fmt = planar(first.format.name)
     sample_aspect = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio or Fraction(1)
     if still:
+        if imagemeta.pages(path) > 1:
+            raise MediaError(
+                f"{path}: holds several pages", "save each as an image of its own; a folder of them will do"
+            )
         rotation, mirrored = imagemeta.orientation(imagemeta.extract(path).exif)
     else:
-        rotation, mirrored = _turn(first)
+        rotation, mirrored = _turn(first, decoder.name)
     tick = stream.time_base or Fraction(1, 25)
     rate = None if still else stream.average_rate or stream.guessed_rate
     seconds = float(stream.duration * tick) if stream.duration else (container.duration or 0) / av.time_base
@@ -112,10 +116,10 @@ def _describe(path: Path, container: InputContainer, stream: VideoStream, limits
     return _with_display(info)
 
 
-def described(path: Path, first: VideoFrame, rate: Fraction | None, tick: Fraction | None) -> MediaInfo:
+def described(path: Path, first: VideoFrame, codec: str, rate: Fraction | None, tick: Fraction | None) -> MediaInfo:
     """What a stream is of which only the first picture is known: a live one."""
     pix_fmt = planar(first.format.name)
-    rotation, mirrored = _turn(first)
+    rotation, mirrored = _turn(first, codec)
     info = MediaInfo(
         path=path,
         kind="video",
@@ -141,9 +145,9 @@ def _with_display(info: MediaInfo) -> MediaInfo:
     return replace(info, to_display=(turn @ stretch)[:2].astype(np.float32), display_width=width, display_height=height)
 
 
-def _turn(picture: VideoFrame) -> tuple[int, bool]:
+def _turn(picture: VideoFrame, codec: str) -> tuple[int, bool]:
     """Rotation (to the nearest quarter) and mirroring that a display matrix asks for."""
-    matrix = side_data(picture).get("DISPLAYMATRIX")
+    matrix = side_data(picture, codec).get("DISPLAYMATRIX")
     if matrix is None:
         return round(picture.rotation / 90) * 90 % 360, False
     a, b, _, c, d = np.frombuffer(matrix, np.int32)[:5] / 65536
@@ -207,6 +211,11 @@ def _probe_folder(folder: Path, limits: Limits, keep_going: bool) -> MediaInfo:
             if not keep_going or (path == paths[-1] and not infos):
                 raise
     first = infos[0]
+    for info in infos:
+        if info.kind != "image":
+            raise MediaError(
+                f"{folder}: {info.path.name} is an animation", "swap it by itself, and take it out of here"
+            )
     for info in infos[1:]:
         if (info.display_width, info.display_height) != (first.display_width, first.display_height):
             sizes = " and ".join(f"{one.path.name} {one.display_width} x {one.display_height}" for one in (first, info))
