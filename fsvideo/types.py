@@ -9,6 +9,7 @@ ones; ``MediaInfo.to_display`` maps one to the other. Pixel centres sit at integ
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -20,6 +21,9 @@ if TYPE_CHECKING:  # `fsvideo --help` reads this module: it stays free of import
 
 Array: TypeAlias = "npt.NDArray[np.float32]"
 Image: TypeAlias = "npt.NDArray[np.uint8]"
+
+
+_HAIR = 1e-6  # seconds: 0.28 is a little more or less than 7 / 25
 
 
 class FsvideoError(Exception):
@@ -128,6 +132,10 @@ class MediaInfo:
     to_display: Array = field(default_factory=_identity)  # native -> display, 2 x 3
     display_width: int = 0
     display_height: int = 0
+
+    def tick_at(self, seconds: float) -> int:
+        """The first tick at or after so many seconds behind the first frame."""
+        return self.start + math.ceil((seconds - _HAIR) / self.time_base)
 
 
 @dataclass

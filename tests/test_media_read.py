@@ -55,6 +55,23 @@ def test_a_cut_is_exact(base: Path) -> None:
         assert np.array_equal(got[0].planes[0], same.planes[0])
 
 
+def test_a_cut_between_frames_takes_those_in_it(base: Path, tmp_path: Path) -> None:
+    for number in range(8):
+        still(tmp_path / f"{number}.png", size="32x32")
+    coarse, fine = probe(tmp_path), probe(base)
+    picture = probe(tmp_path / "0.png")
+    for start, stop, want in (
+        (0.1, 0.16, [3]),
+        (0.12, 0.17, [3, 4]),
+        (None, 0.01, [0]),
+        (0.24, 0.28, [6]),
+        (0.2, 0.2, []),
+    ):
+        assert [frame.pts for frame in frames(coarse, start, stop)] == want
+        assert [float(frame.pts * fine.time_base * 25) for frame in frames(fine, start, stop)] == want
+    assert len(list(frames(picture, None, 0.01))) == 1
+
+
 def test_an_edit_list_hides_frames(base: Path, tmp_path: Path) -> None:
     edited = remux(base, tmp_path / "edit.mp4", "-ss", "0.77")
     with av.open(str(edited)) as container:

@@ -134,7 +134,7 @@ class VideoWriter(PartsWriter):
         """Ticks that every time moves back by: the cut, or what a container without an offset cannot hold."""
         info = self._info
         if self._options.start:
-            return info.start + round(self._options.start / info.time_base)
+            return info.tick_at(self._options.start)
         return info.start if self._muxer == "gif" else 0
 
     # setting up
@@ -166,7 +166,7 @@ class VideoWriter(PartsWriter):
         info, tick = self._source, self._source.time_base
         begin = self._shift * tick if self._shift else None
         stop = self._options.stop
-        end = (info.start + round(stop / tick)) * tick if stop is not None else None
+        end = info.tick_at(stop) * tick if stop is not None else None
         return Copier(info.path, self._container, begin, end, audio=self._options.audio == "copy")
 
     def _add_stream(self) -> VideoStream:

@@ -97,7 +97,7 @@ def unpack(picture: VideoFrame, pix_fmt: str) -> tuple[Plane, ...]:
     return tuple(_view(plane, layout(pix_fmt).dtype) for plane in picture.planes)
 
 
-def side_data(picture: VideoFrame, codec: str) -> dict[str, bytes]:
+def side_data(picture: VideoFrame, codec: str = "") -> dict[str, bytes]:
     """Side data by its FFmpeg name; empty where there is a kind that PyAV has no name for (it then lists none), and of
     PNG, whose profiles have names: PyAV frees those twice."""
     if codec in ("png", "apng"):

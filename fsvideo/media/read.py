@@ -243,8 +243,8 @@ def frames(
     ``MediaError`` with the file and the time; with ``on_damage`` it is reported there instead, damaged packets are
     skipped, concealed frames are yielded, and decoding goes on. ``threads``: the decoder's, 0 for its choice.
     """
-    first = info.start + round((start or 0.0) / info.time_base)
-    last = None if stop is None else info.start + round(stop / info.time_base)
+    first = info.tick_at(start or 0.0)
+    last = None if stop is None else info.tick_at(stop)
     if info.kind == "video":
         source = _decode(info, first if start else None, last is None, threads, on_damage)
     else:

@@ -106,7 +106,7 @@ def stretches(
 
 
 def _run(info: MediaInfo, frames: Iterator[Frame], moment: float, count: int) -> list[Frame]:
-    first = info.start + math.ceil(moment / info.time_base - 1e-6)
+    first = info.tick_at(moment)
     return list(islice(dropwhile(lambda frame: frame.pts < first, frames), count))
 
 
