@@ -19,7 +19,7 @@ from fsvideo.options import Forecast, SwapOptions
 from fsvideo.render import Job, painted
 from fsvideo.survey import Survey, decode_from
 from fsvideo.swapper import Swapper
-from fsvideo.types import Frame, MediaInfo, Ui
+from fsvideo.types import Frame, MediaError, MediaInfo, Ui
 
 _SECONDS = 2.0  # a trial takes about this long, and two batches at least: the time between them is what counts
 
@@ -95,7 +95,11 @@ def _pace(
     segment = next(s for s in reversed(found.segments) if s.start <= first)
     source = islice(decode_from(info, segment.start, found, options, ui), first - segment.start, None)
     began = time.monotonic()
-    writer = open_writer(scratch / f"trial{options.output.suffix}", info, settings)
+    trial = scratch / f"trial{options.output.suffix}"
+    try:
+        writer = open_writer(trial, info, settings)
+    except MediaError as error:  # it is the output's, and so is its name
+        raise MediaError(str(error).replace(str(trial), str(options.output)), error.hint) from error
     try:
         assert isinstance(writer, PartsWriter)  # in_parts said so
         with closing(painted(source, info, jobs, swapper, options)) as frames:

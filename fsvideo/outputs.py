@@ -12,7 +12,7 @@ from fsvideo.disk import move
 from fsvideo.journal import Work, clear_remains, folder_of
 from fsvideo.media import certificate, provenance, read, reel
 from fsvideo.media.seal import Seal, can_be_signed
-from fsvideo.media.write import MUXERS, STILLS, WriteOptions, open_writer, refuse
+from fsvideo.media.write import MUXERS, STILLS, WriteOptions, check_kind, open_writer, refuse
 from fsvideo.options import SwapOptions
 from fsvideo.swapper import Swapper
 from fsvideo.types import MediaError, MediaInfo, WriteError
@@ -34,14 +34,28 @@ def finished_before(options: SwapOptions) -> bool:
     return not folder_of(options.output).exists()
 
 
+def not_made(options: SwapOptions) -> list[Path]:
+    """What is asked for beside an output that an earlier run has finished, and is not there."""
+    return [path for path in (options.report, options.compare) if path is not None and not path.exists()]
+
+
 def check_names(options: SwapOptions, info: MediaInfo, write: bool) -> None:
     """What can be said of a single job before networks are loaded. Raises OSError for a file that is not there."""
     parts = [path for part in options.parts for path in (*part.source, *part.reference)]
     for path in (*options.source, *parts, *((options.reference,) if options.reference is not None else ())):
         path.stat()
-    if write:
-        again = options.overwrite or options.resume or folder_of(options.output).exists()
-        refuse(options.preview or options.output, info, options.overwrite if options.preview is not None else again)
+    check_places(options, info, write)
+
+
+def check_places(options: SwapOptions, info: MediaInfo, write: bool) -> None:
+    """What can be said of results without writing anything. Raises FsvideoError."""
+    if options.preview is not None:
+        refuse(options.preview, info, options.overwrite)
+        return
+    again = not write or options.overwrite or options.resume or folder_of(options.output).exists()
+    refuse(options.output, info, again)
+    check_kind(options.output, info, options.encoder, options.quality)
+    _check_others(options, info, overwrite=True)  # a run that is resumed may have made them already
 
 
 def write_options(options: SwapOptions, swapper: Swapper, work: Work | None) -> WriteOptions:
@@ -79,6 +93,10 @@ def seal_of(options: SwapOptions, info: MediaInfo, swapper: Swapper) -> Seal | N
 def check(options: SwapOptions, info: MediaInfo, settings: WriteOptions) -> None:
     """Refuse what could not be written before the long work, not after it. Raises FsvideoError."""
     open_writer(options.output, info, settings).abort()
+    _check_others(options, info, options.overwrite)
+
+
+def _check_others(options: SwapOptions, info: MediaInfo, overwrite: bool) -> None:
     if options.compare is not None:
         if info.kind != "video":
             raise MediaError(f"{options.input}: --compare needs a video", "for images use --preview")
@@ -86,7 +104,7 @@ def check(options: SwapOptions, info: MediaInfo, settings: WriteOptions) -> None
     if options.report is not None:
         report.check(options.report)
     for place in (place for place in (options.report, options.compare) if place is not None):
-        refuse(place, info, options.overwrite)
+        refuse(place, info, overwrite)
 
 
 def same_kind(options: SwapOptions) -> bool:

@@ -75,7 +75,9 @@ def _swap(
 ) -> SwapResult:
     began = time.monotonic()
     settings = outputs.write_options(options, swapper, work) if write else None
-    if settings is not None and not (work is not None and work.published):
+    if settings is None:
+        outputs.check_places(options, info, write)
+    elif not (work is not None and work.published):
         outputs.check(options, info, settings)
     seal = outputs.seal_of(options, info, swapper) if write else None
     with meter.stage("start"):

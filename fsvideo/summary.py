@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from fsvideo.media.manifest import Manifest, Step
@@ -76,10 +77,14 @@ def made_rows(result: SwapResult, options: SwapOptions, dry_run: bool) -> list[t
 
 def _planned_rows(result: SwapResult, options: SwapOptions) -> list[tuple[str, str]]:
     """What a dry run says of the run it stands for."""
-    refused = options.output.exists() and not options.overwrite and not options.resume
-    rows = [("would write", f"{options.output}" + (" (exists already: needs --overwrite)" if refused else ""))]
+
+    def place(path: Path, resumed: bool = False) -> str:
+        refused = path.exists() and not options.overwrite and not resumed
+        return f"{path}" + (" (exists already: needs --overwrite)" if refused else "")
+
+    rows = [("would write", place(options.output, options.resume))]
     rows += [
-        (f"would write {name}", str(path))
+        (f"would write {name}", place(path))
         for name, path in (("reel", options.compare), ("report", options.report))
         if path
     ]

@@ -171,3 +171,40 @@ def test_lines_of_a_list_replace_neither_what_others_are_given_nor_their_results
     assert {path: path.read_bytes() for path in mine.rglob("*") if path.is_file()} == before
     listed = run("faces", "--input", "photos-faces/1.png", "--output", "photos.toml", "--overwrite", code=1)
     assert "holds the input" in listed.stderr and (mine / "photos-faces" / "1.png").is_file()
+
+
+def test_a_dry_run_refuses_what_the_run_would(mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(mine)
+    before = sorted(mine.rglob("*"))
+    given = ("swap", *_FACE, *_CLIP, "--model", "unchanged", "--dry-run")
+    for more, says in {
+        ("--output", "a.xyz"): "a.xyz: cannot write .xyz",
+        ("--output", "a.mp4", "--report", "no/r.json"): "no/r.json: there is no folder no",
+        ("--output", "a.mp4", "--report", "r.txt"): "r.txt: a report is a page or data",
+        ("--output", "a.mp4", "--compare", "a.mp4"): "a.mp4: two results would have this name",
+        ("--output", "a.mp4", "--quality", 99): "a.mp4: x264 has no quality 99",
+        ("--output", "a.mp4", "--preset", "sloppy"): "a.mp4: writing failed",
+    }.items():
+        assert says in " ".join(run(*given, *more, code=1).stderr.split())
+    picture = ("swap", *_FACE, "--input", "face.png", "--model", "unchanged", "--dry-run", "--compare", "c.mp4")
+    assert "--compare needs a video" in run(*picture, code=1).stderr
+    assert "--preview" in run(*given, "--preview", "p.png", code=2).stderr
+    (mine / "r.json").touch()
+    told = " ".join(run(*given, "--output", "a.mp4", "--report", "r.json").stderr.split())
+    assert "would write report r.json (exists already: needs --overwrite)" in told
+    assert sorted(mine.rglob("*")) == sorted([*before, mine / "r.json"])
+
+
+def test_what_a_finished_run_has_not_made_is_said(mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(mine)
+    given = ("swap", *_FACE, *_CLIP, "--output", "other.mp4", "--model", "unchanged", "--resume", "--json")
+    done = run(*given, "--report", "my.json", "--compare", "c.mp4")
+    assert "c.mp4 was NOT made" in done.stderr and "--overwrite" in done.stderr and "my.json was" not in done.stderr
+    assert json.loads(done.stdout)["not_made"] == ["c.mp4"]
+    assert "not_made" not in json.loads(run(*given).stdout)
+
+
+def test_a_name_that_says_nothing_is_refused_before_networks_are_loaded(mine: Path) -> None:
+    shutil.copy(mine / "clip.mp4", mine / "bare")
+    said = run("swap", "--source", mine / "face.png", "--input", mine / "bare", "--model", "nope", code=1).stderr
+    assert "bare-swapped: cannot write a file without extension" in " ".join(said.split())

@@ -53,7 +53,7 @@ def run_jobs(
         from rich.markup import escape
 
         from fsvideo.networks import pick_device
-        from fsvideo.outputs import check_names, finished_before
+        from fsvideo.outputs import check_names, finished_before, not_made
         from fsvideo.pipeline import check_input
         from fsvideo.pipeline import swap as run
         from fsvideo.summary import as_dict, found_rows, made_rows
@@ -77,7 +77,11 @@ def run_jobs(
             terminal.print(f"[bold]{escape(options.input.name)}[/]{goes_to}")
             if finished_before(options):
                 terminal.note(f"{options.output} is there already: left as it is (--overwrite makes it anew)")
-                results.append({"input": str(options.input), "output": str(options.output), "skipped": True})
+                lacking = not_made(options)
+                for path in lacking:
+                    terminal.note(f"{path} was NOT made: it needs a run of its own, which --overwrite asks for")
+                said = {"input": str(options.input), "output": str(options.output), "skipped": True}
+                results.append({**said, "not_made": [str(path) for path in lacking]} if lacking else said)
                 outcomes.append(Outcome(options, "done before"))
                 continue
             with terminal.live():

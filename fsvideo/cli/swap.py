@@ -283,6 +283,8 @@ def swap(
         raise click.UsageError("two --map name the same REFERENCE")
     if rest["preview"] is not None and rest["preview"].suffix.lower() != ".png":
         raise click.UsageError(f"--preview is a PNG picture: {rest['preview'].name} must end in .png")
+    if rest["preview"] is not None and dry_run:
+        raise click.UsageError("--dry-run and --preview do not go together: give one of them")
     single = [rest[name] for name in ("report", "compare", "preview")]
     if (len(inputs) > 1 or job_list is not None) and any(single):
         raise click.UsageError("--report, --compare and --preview go with one --input")

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from fsvideo.media.container import VideoWriter
 from fsvideo.media.stills import FolderWriter, ImageWriter
-from fsvideo.media.writer import ENCODERS, MUXERS, STILLS, WriteOptions, Writer, exists
+from fsvideo.media.writer import ENCODERS, MUXERS, STILLS, Encoder, WriteOptions, Writer, exists
 from fsvideo.types import MediaError, MediaInfo
 
 __all__ = ["ENCODERS", "MUXERS", "STILLS", "WriteOptions", "Writer"]
-__all__ += ["choose_encoder", "in_parts", "open_writer", "refuse"]
+__all__ += ["check_kind", "choose_encoder", "in_parts", "open_writer", "refuse"]
 
 
 def open_writer(output: Path, info: MediaInfo, options: WriteOptions | None = None) -> Writer:
@@ -20,20 +20,36 @@ def open_writer(output: Path, info: MediaInfo, options: WriteOptions | None = No
     Raises ``MediaError`` at once, before anything is written, where the output cannot become what was asked for.
     """
     output, options = Path(output), options or WriteOptions()
-    suffix = output.suffix.lower()
     refuse(output, info, options.overwrite)
+    encoder = check_kind(output, info, options.encoder, options.quality)
+    if encoder is not None:
+        return VideoWriter(output, info, options, encoder)
+    return FolderWriter(output, info, options) if info.kind == "folder" else ImageWriter(output, info, options)
+
+
+def check_kind(output: Path, info: MediaInfo, wanted: str | None, quality: int | None) -> Encoder | None:
+    """The encoder of a video, None for images. Raises ``MediaError`` where the output cannot be what its name says."""
+    suffix = output.suffix.lower()
     if info.kind == "folder" and suffix not in MUXERS:
         if output.exists() and not output.is_dir():
             raise MediaError(f"{output}: is a file; a folder of images becomes a folder", "choose another name")
-        return FolderWriter(output, info, options)
+        return None
     if suffix in STILLS:
         if info.kind != "image":
             raise MediaError(f"{output}: a video does not fit into one image", "write .mp4 or .gif")
-        return ImageWriter(output, info, options)
+        return None
     if suffix not in MUXERS:
         known = ", ".join(sorted({*MUXERS, *STILLS}))
-        raise MediaError(f"{output}: cannot write {suffix or 'a file without extension'}", f"known: {known}")
-    return VideoWriter(output, info, options, ENCODERS[choose_encoder(suffix, info, options.encoder)])
+        raise MediaError(
+            f"{output}: cannot write {suffix or 'a file without extension'}", f"name the output with one of {known}"
+        )
+    name = choose_encoder(suffix, info, wanted)
+    if quality is not None and quality > ENCODERS[name].quality_most:
+        raise MediaError(
+            f"{output}: {name} has no quality {quality}",
+            f"its {ENCODERS[name].quality} goes to {ENCODERS[name].quality_most}",
+        )
+    return ENCODERS[name]
 
 
 def in_parts(output: Path, info: MediaInfo) -> bool:

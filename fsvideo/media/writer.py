@@ -50,6 +50,7 @@ class Encoder:
     containers: tuple[str, ...]
     quality: str = ""
     quality_default: int = 0
+    quality_most: int = 100  # beyond it the encoder fails, or goes no further
     preset: str = ""
     preset_default: str = ""
     presets: dict[str, str] = field(default_factory=dict)  # x264's words for its own numbers
@@ -61,13 +62,14 @@ class Encoder:
 _ISO = (".mp4", ".m4v", ".mov")
 ENCODERS: dict[str, Encoder] = {
     # At crf 12 "medium" takes twice the time of "faster" for 0.2 to 0.6 dB and a tenth of the size at most.
-    "x264": Encoder("libx264", (*_ISO, ".mkv", ".avi"), "crf", 12, "preset", "faster"),
-    "x265": Encoder("libx265", (*_ISO, ".mkv"), "crf", 16, "preset", "medium"),
+    "x264": Encoder("libx264", (*_ISO, ".mkv", ".avi"), "crf", 12, 51, "preset", "faster"),
+    "x265": Encoder("libx265", (*_ISO, ".mkv"), "crf", 16, 51, "preset", "medium"),
     "vp9": Encoder(
         "libvpx-vp9",
         (".webm", ".mkv", ".mp4"),
         "crf",
         18,
+        63,
         "cpu-used",
         "3",
         {"veryfast": "6", "medium": "3", "slow": "1"},
@@ -75,7 +77,14 @@ ENCODERS: dict[str, Encoder] = {
         options={"row-mt": "1", "deadline": "good"},
     ),
     "av1": Encoder(
-        "libsvtav1", (".webm", ".mkv", ".mp4"), "crf", 20, "preset", "6", {"veryfast": "9", "medium": "6", "slow": "4"}
+        "libsvtav1",
+        (".webm", ".mkv", ".mp4"),
+        "crf",
+        20,
+        63,
+        "preset",
+        "6",
+        {"veryfast": "9", "medium": "6", "slow": "4"},
     ),
     "prores": Encoder("prores_ks", (".mov", ".mkv"), alpha=True, options={"vendor": "apl0"}),
     "ffv1": Encoder("ffv1", (".mkv", ".avi"), alpha=True, rgb=True, options={"level": "3", "slicecrc": "1"}),
