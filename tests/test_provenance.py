@@ -171,6 +171,19 @@ def test_an_altered_or_broken_history_is_told_and_stops_nothing(
         assert bool(notes) == (name == "broken") == (len(manifest.steps) == 1)
 
 
+def test_an_image_under_anothers_extension_keeps_its_history_or_has_none(
+    made: dict[str, dict[str, Any]], inputs: Path, seal: Seal, tmp_path: Path
+) -> None:
+    for source, steps in ((inputs / "clip_jpg.jpg", 1), (Path(made["jpg"]["output"]), 2)):
+        given = Path(shutil.copy(source, tmp_path / "photo.png"))
+        part = Path(shutil.copy(inputs / "clip_png.png", tmp_path / "x.part"))
+        assert seal.apply(part, tmp_path / "out.png", given) == []
+        manifest = examine(part).manifest
+        assert manifest is not None and (manifest.state, len(manifest.steps)) == ("valid", steps)
+    given.write_bytes((inputs / "clip_mov.mov").read_bytes())
+    assert seal.apply(part, tmp_path / "out.png", given) == [], "nothing was there to be read"
+
+
 @pytest.mark.parametrize("suffix", ["m4v", "gif"])
 def test_less_common_files_are_signed_and_play_as_before(tmp_path: Path, seal: Seal, suffix: str) -> None:
     source = convert(tmp_path / f"in.{suffix}", "-t", "0.4", "-vf", "scale=160:-2")

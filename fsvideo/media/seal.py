@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
+from fsvideo.media import manifest
 from fsvideo.media.c2palib import MODEL, SETTINGS, Watched, beside, one_line, scratch_in
 from fsvideo.media.certificate import Certificate
 from fsvideo.media.writer import MUXERS
@@ -31,6 +32,7 @@ FORMATS = {
     ".webp": "image/webp",
 }
 AI_EDITED = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
+_STARTS = {b"\xff\xd8\xff": "image/jpeg", b"\x89PNG": "image/png", b"GIF8": "image/gif"}
 _INPUT, _UNKNOWN = "input", "application/octet-stream"
 
 
@@ -84,15 +86,16 @@ class Seal:
         kind = FORMATS[output.suffix.lower()]
         signed = part.with_name(f"{part.name.removesuffix('.part')}.signed.part")
 
-        def work(stop: threading.Event) -> list[str]:
+        def work(stop: threading.Event) -> bool:
+            """Whether the input's own history, if it has one, was kept."""
             with part.open("rb") as old, signed.open("w+b") as new, scratch_in(part.parent):
                 if source.is_dir():
                     self._sign(old, new, kind, source.name, None, stop)
-                    return []
+                    return True
                 try:
                     with source.open("rb") as ingredient:
                         self._sign(old, new, kind, source.name, ingredient, stop)
-                    return []
+                    return True
                 except c2pa.C2paError:  # a broken manifest of the input must not stop the output
                     if stop.is_set():
                         raise
@@ -100,10 +103,10 @@ class Seal:
                 new.seek(0)
                 new.truncate()
                 self._sign(old, new, kind, source.name, None, stop)
-                return ["what the input says about its own history cannot be read and is not kept"]
+                return False
 
         try:
-            notes = beside(work)
+            kept = beside(work)
             os.replace(signed, part)
         except (c2pa.C2paError, OSError) as error:
             raise MediaError(
@@ -112,7 +115,9 @@ class Seal:
             ) from error
         finally:
             signed.unlink(missing_ok=True)
-        return notes
+        if kept or manifest.read(source) is None:
+            return []
+        return ["what the input says about its own history cannot be read and is not kept"]
 
     def _sign(
         self, old: IO[bytes], new: IO[bytes], kind: str, title: str, ingredient: IO[bytes] | None, stop: threading.Event
@@ -128,11 +133,10 @@ class Seal:
         ):
             readable = os.fsencode(title).decode(errors="replace")  # a name need not be UTF-8, a manifest must
             described = {"title": readable, "relationship": "parentOf", "label": _INPUT}
-            known = FORMATS.get(Path(title).suffix.lower()) or mimetypes.guess_type(title)[0]
             if ingredient is None:
                 builder.add_ingredient(described, _UNKNOWN, io.BytesIO())
             else:
-                builder.add_ingredient(described, known or _UNKNOWN, Watched(ingredient, stop))
+                builder.add_ingredient(described, _kind(title, ingredient), Watched(ingredient, stop))
             builder.sign(signer, kind, Watched(old, stop), Watched(new, stop))
 
     def _statement(self) -> dict[str, Any]:
@@ -153,6 +157,15 @@ class Seal:
                 {"label": MODEL, "created": True, "data": {"name": self.model, "weights": weights}},
             ],
         }
+
+
+def _kind(title: str, file: IO[bytes]) -> str:
+    """What a file is, by its first bytes, as images often bear another's extension, else by its name."""
+    head = file.read(12)
+    file.seek(0)
+    told = next((kind for start, kind in _STARTS.items() if head.startswith(start)), None)
+    told = "image/webp" if (head[:4], head[8:]) == (b"RIFF", b"WEBP") else told
+    return told or FORMATS.get(Path(title).suffix.lower()) or mimetypes.guess_type(title)[0] or _UNKNOWN
 
 
 def _literal(stem: str) -> str:
