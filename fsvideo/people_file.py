@@ -152,7 +152,10 @@ def _table(entry: Entry) -> str:
         lines.append('# reference = "picture.jpg"  # no sharp face was found here: a picture of yours is needed')
     lines += [f"seconds = {entry.seconds:.2f}  # on screen, {width} x {height} pixels"]
     lines += [f"first = {entry.first:.2f}", f"last = {entry.last:.2f}"]
-    lines += ['# source = "face.jpg"', f"# start = {entry.first:.2f}", f"# end = {entry.last:.2f}"]
+    lines += ['# source = "face.jpg"']
+    start, end = _down(entry.first), -_down(-entry.last)
+    if end > start:  # not so in a picture, where they would be refused
+        lines += [f"# start = {start:.2f}", f"# end = {end:.2f}"]
     lines += ["# region = [0.0, 0.0, 1.0, 1.0]"]
     look = Look()
     defaults = {field.name: getattr(look, field.name) for field in fields(Look)}
@@ -160,6 +163,12 @@ def _table(entry: Entry) -> str:
         choices = f"  # {' or '.join(LOOK_CHOICES[key])}" if key in LOOK_CHOICES else ""
         lines.append(f"# {key} = {_toml(value)}{choices}")
     return "\n".join(lines) + "\n"
+
+
+def _down(seconds: float) -> float:
+    """Hundredths, rounded so that no frame is left out: never later than this."""
+    nearest = round(100 * seconds)
+    return (nearest if nearest / 100 <= seconds else nearest - 1) / 100
 
 
 def _comment(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import tomllib
 from dataclasses import fields
@@ -39,6 +40,27 @@ def test_what_is_written_can_be_read_and_says_what_can_be_set() -> None:
     assert {"source", "start", "end", "region"} <= shown.keys()
     assert Look(**{f.name: shown[f.name] for f in fields(Look)} | {"keep": tuple(shown["keep"])}) == Look()
     assert '# mask = "outline"  # outline or ellipse' in text
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "lines"),
+    [
+        (0.0, 0.0, []),  # an image
+        (0.0, 1.5, ["# start = 0.00", "# end = 1.50"]),
+        (1.236, 4.171, ["# start = 1.23", "# end = 4.18"]),
+        (0.57, 0.5700000000000001, ["# start = 0.57", "# end = 0.58"]),
+        (math.nextafter(0.57, 0), 0.58, ["# start = 0.56", "# end = 0.58"]),
+    ],
+)
+def test_the_times_that_are_offered_leave_no_frame_out(
+    folder: Path, first: float, last: float, lines: list[str]
+) -> None:
+    text = write("a.png", [Entry("1", ("she.png",), last - first, first, last, (83, 93))])
+    assert [line for line in text.splitlines() if line.startswith(("# start", "# end"))] == lines
+    path = folder / "people.toml"
+    path.write_text(text.replace("# source", "source").replace("# start", "start").replace("# end", "end"))
+    (ann,) = read(path, Look())
+    assert ann.start is None or ann.end is None or ann.start <= first <= last <= ann.end
 
 
 def test_each_person_has_what_they_say_and_else_what_holds_for_all(folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -103,6 +104,15 @@ def test_people_are_listed_with_pictures_and_a_file_to_edit(listed: dict[str, An
     again = fsvideo("faces", "--input", clip, "--output", clip.with_name("people.toml"), code=1)
     assert "exists" in again.stderr and clip.with_name("people.toml").read_bytes() == before
     assert not [p for p in clip.parent.iterdir() if p.name.startswith(".")]
+
+
+def test_the_people_of_a_picture_can_be_read_as_they_are_offered(tmp_path: Path) -> None:
+    fsvideo("faces", "--input", ASTRONAUT, "--output", tmp_path / "p.toml", "--threads", 1)
+    text = (tmp_path / "p.toml").read_text()
+    (tmp_path / "p.toml").write_text(re.sub(r"(?m)^# (?=(source|start|end) = )", "", text))
+    shutil.copy(HOPPER, tmp_path / "face.jpg")
+    given = ("swap", "--people", tmp_path / "p.toml", "--input", ASTRONAUT, "--output", tmp_path / "o.png")
+    assert fsvideo(*given, "--model", "unchanged", "--json").said["faces_swapped"] == 1
 
 
 def test_nobody_in_a_picture_writes_nothing(tmp_path: Path) -> None:
