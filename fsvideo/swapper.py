@@ -261,7 +261,7 @@ def _on(swapper: Swapper, backend: str, note: Callable[[str], None], at_once: in
 
 
 def _load(model: str, refine: bool, device: torch.device, share: float) -> AEISwapper:
-    checkpoint = weights.load(model, "aei")
+    checkpoint = weights.load(model, "aei", others=("warp",))
     meta = checkpoint.meta
     try:
         config = aei.AEIConfig.from_json(meta["config"])

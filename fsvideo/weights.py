@@ -14,7 +14,7 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -106,10 +106,11 @@ def folder() -> Path:
     return installed if installed.is_dir() else package.parent / "weights"
 
 
-def find(name_or_path: str | Path, expect: str | None = None) -> Path:
+def find(name_or_path: str | Path, expect: str | None = None, others: Sequence[str] = ()) -> Path:
     """The file behind a shipped name ("identity") or a path; write ``./identity`` for a file that has such a name.
 
-    ``expect``: the kind wanted, for the names to choose from. Raises WeightsError where there is none.
+    ``expect``: the kind wanted, for the names to choose from; ``others``: more of them, which stand for no weights.
+    Raises WeightsError where there is none.
     """
     if (shipped := SHIPPED.get(str(name_or_path))) is not None:
         path = folder() / shipped.file
@@ -118,7 +119,7 @@ def find(name_or_path: str | Path, expect: str | None = None) -> Path:
         return path
     path = Path(name_or_path)
     if not os.path.exists(path):
-        names = [name for name, one in SHIPPED.items() if expect in (None, one.kind)]
+        names = [*(name for name, one in SHIPPED.items() if expect in (None, one.kind)), *others]
         raise WeightsError(f"no weights called {path}", f"give a file, or one of: {', '.join(names)}")
     if not os.path.isfile(path):
         raise WeightsError(f"{path} is not a file", "give a .safetensors file")
@@ -157,13 +158,13 @@ def sha256(name_or_path: str | Path) -> str:
     return _checked_sha256(find(name_or_path))
 
 
-def load(name_or_path: str | Path, expect: str | None = None) -> Checkpoint:
+def load(name_or_path: str | Path, expect: str | None = None, others: Sequence[str] = ()) -> Checkpoint:
     """A checkpoint's tensors (on the CPU, as stored) and metadata.
 
-    ``expect``: the kind the caller needs. Raises WeightsError, one line, if the file is missing, cut, altered, of
-    another kind or no safetensors file.
+    ``expect``: the kind the caller needs; ``others``: see ``find``. Raises WeightsError, one line, if the
+    file is missing, cut, altered, of another kind or no safetensors file.
     """
-    path = find(name_or_path, expect)
+    path = find(name_or_path, expect, others)
     meta = _checked_meta(path)
     kind = meta.get("kind", "unknown")
     if expect is not None and kind != expect:

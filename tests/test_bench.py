@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 import pytest
 from commandline import run
+from media_fixtures import clip
 
 from fsvideo import heap
 from fsvideo.bench import whole
@@ -83,6 +84,11 @@ def test_a_run_that_fails_in_its_process_says_why(tmp_path: Path) -> None:
     clip = ROOT / "examples" / "astronaut.mp4"
     failed = run("bench", "--input", clip, "--model", tmp_path / "none.safetensors", "--seconds", 0.2, code=1)
     assert "none.safetensors" in failed.stderr
+
+
+def test_a_clip_that_shows_nobody_is_not_measured(tmp_path: Path) -> None:
+    said = run("bench", "--input", clip(tmp_path / "nobody.mp4", seconds=0.2), "--model", "warp", code=1).stderr
+    assert "no face to swap was found" in said and "--no-face" not in said
 
 
 def burn(seconds: float) -> None:

@@ -208,3 +208,15 @@ def test_a_name_that_says_nothing_is_refused_before_networks_are_loaded(mine: Pa
     shutil.copy(mine / "clip.mp4", mine / "bare")
     said = run("swap", "--source", mine / "face.png", "--input", mine / "bare", "--model", "nope", code=1).stderr
     assert "bare-swapped: cannot write a file without extension" in " ".join(said.split())
+
+
+def test_what_was_asked_for_and_does_nothing_is_said(mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(mine)
+    given = ("swap", *_FACE, *_CLIP, "--model", "warp", "--end", 0.1)
+    plain = run(*given, "--output", "a.mov").stderr
+    assert "nothing" not in plain and "not used" not in plain
+    much = run(*given, "--output", "b.mov", "--encoder", "prores", "--quality", 9, "--strength", 0.5).stderr
+    assert "--strength does nothing with --model warp" in much and "quality 9 was not used" in much
+    refined = ("swap", *_FACE, *_CLIP, "--model", "tiny", "--refine-strength", 0.5, "--no-refine", "--dry-run")
+    assert "--refine-strength does nothing with --no-refine" in run(*refined, "--end", 0.1).stderr
+    assert "compact, warp" in " ".join(run(*given, "--model", "nope", code=1).stderr.split())

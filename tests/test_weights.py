@@ -162,6 +162,8 @@ def test_names_and_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     weights.save("identity", {"x": torch.ones(1)}, {"kind": "aei"})
     assert weights.find("identity") == weights.folder() / "identity_dlib.safetensors"
     assert weights.load("./identity").meta == {"kind": "aei"}
+    named = refusal(lambda: weights.find("compakt", "aei", others=("warp",)))
+    assert named.hint == "give a file, or one of: compact, warp"
     unknown = refusal(lambda: weights.find("compakt"))
     assert "compakt" in str(unknown) and "identity" in unknown.hint
     assert "not a file" in str(refusal(lambda: weights.find(tmp_path)))

@@ -63,7 +63,6 @@ class BenchOptions:
             backend=self.backend,
             batch_size=self.batch_size,
             threads=threads,
-            no_face="fail",
             overwrite=True,
         )
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from fsvideo import heap
 from fsvideo.bench.setup import BenchOptions, cores, set_threads
 from fsvideo.console import Silent
-from fsvideo.types import FsvideoError
+from fsvideo.types import FaceError, FsvideoError
 
 _PATHS = ("input", "source")
 
@@ -66,6 +66,8 @@ def measured(options: BenchOptions, started: float) -> Whole:
     swapper, watch = options.load(), _Watch()
     with tempfile.TemporaryDirectory() as folder:
         result = swap(options.swap_options(Path(folder) / "out.mp4", threads), swapper, watch)
+    if not result.swapped_faces:
+        raise FaceError(f"{options.clip}: no face to swap was found", "give a clip that shows one with --input")
     assert watch.begun is not None  # every swap begins with looking for faces
     (wall, cpu), now = watch.begun, (time.time(), time.process_time())
     return Whole(result.frames, result.swapped_faces, wall - started, cpu, now[0] - wall, now[1] - cpu, peak())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,15 @@ class Outcome:
         ran = self.state not in ("failed", "done before")
         figures = [str(self.frames), str(self.faces), f"{self.seconds:.1f} s"] if ran else ["", "", ""]
         return [self.options.input.name, str(self.options.output), *figures, self.state]
+
+
+def _idle(one: SwapOptions) -> Iterator[str]:
+    """What was asked for and does nothing, as something else was asked for."""
+    plain = one.model == "warp"
+    if one.refine_strength != 1 and (plain or not one.refine):
+        yield f"--refine-strength does nothing with {'--model warp' if plain else '--no-refine'}"
+    if plain and any(look.strength != 1 for look in (one.look, *(part.look for part in one.parts))):
+        yield "--strength does nothing with --model warp"
 
 
 def run_jobs(
@@ -68,6 +78,8 @@ def run_jobs(
     one, device = jobs[0], pick_device(jobs[0].device)
     batch = one.batch_size
     swapper = load_swapper(one.model, one.refine, device, one.refine_strength, one.backend, terminal.note, batch)
+    for flags in _idle(one):
+        terminal.note(flags)
     results: list[dict[str, Any]] = []
     outcomes: list[Outcome] = []
     for options in jobs:

@@ -56,6 +56,8 @@ class VideoWriter(PartsWriter):
         self._copier: Copier | None = None
         self._palette: _Palette | None = None
         self._joined = False
+        if options.quality is not None and not encoder.quality:
+            self.notes.append(f"quality {options.quality} was not used: {encoder.codec} has no such scale")
         try:
             self._info = self._as_stored(info)
             self._pix_fmt = self._choose_format()
@@ -135,7 +137,7 @@ class VideoWriter(PartsWriter):
         info = self._info
         if self._options.start:
             return info.tick_at(self._options.start)
-        return info.start if self._muxer == "gif" else 0
+        return info.start if self._muxer in ("avi", "gif") else 0
 
     # setting up
 
@@ -164,7 +166,7 @@ class VideoWriter(PartsWriter):
     def _open_copier(self) -> Copier:
         assert self._container is not None
         info, tick = self._source, self._source.time_base
-        begin = self._shift * tick if self._shift else None
+        begin = self._shift * tick if self._shift or self._muxer == "avi" else None  # AVI: no sound before its 0
         stop = self._options.stop
         end = info.tick_at(stop) * tick if stop is not None else None
         return Copier(info.path, self._container, begin, end, audio=self._options.audio == "copy")
