@@ -249,6 +249,9 @@ def test_a_gif_and_one_frame_and_avi(tmp_path: Path) -> None:
     old = probe(clip(tmp_path / "old.avi", encode=("-c:v", "mpeg4", "-bf", "2")))
     times = [frame.pts for frame in frames(old)]
     assert len(times) == 25 and set(np.diff(times)) == {1}
+    for number in (0, 2):  # AVI states no times of display
+        new = probe(clip(tmp_path / f"new{number}.avi", audio=0, encode=(*X264, "-bf", str(number))))
+        assert [frame.pts - number for frame in frames(new)] == list(range(25))
 
 
 def test_a_folder_is_a_clip_in_natural_order(tmp_path: Path) -> None:

@@ -35,6 +35,18 @@ def test_picture_times_sound_and_tags_survive(base: Path, tmp_path: Path) -> Non
     assert [path.name for path in tmp_path.iterdir()] == ["out.mp4"]
 
 
+@pytest.mark.parametrize("encoder", ["x264", "ffv1"])
+@pytest.mark.parametrize("moved", [(), ("-output_ts_offset", "5")])
+def test_an_avi_begins_at_once_and_its_sound_with_it(tmp_path: Path, moved: tuple[str, ...], encoder: str) -> None:
+    source = clip(tmp_path / "in.mkv", *moved)
+    rewrite(source, tmp_path / "out.avi", replace(FAST, encoder=encoder))
+    with av.open(str(tmp_path / "out.avi")) as container:
+        assert [packet.dts for packet in container.demux(video=0) if packet.size] == list(range(25))
+    assert [frame.pts for frame in frames(probe(tmp_path / "out.avi"))] == list(range(25))
+    heard = [data for time, data in packets(source, "audio") if time >= (5 if moved else 0)]
+    assert [data for _, data in packets(tmp_path / "out.avi", "audio")] == heard
+
+
 @pytest.mark.parametrize("suffix", ["mkv", "avi"])
 @pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv422p10le", "gbrp", "yuva444p"])
 def test_ffv1_is_bit_exact(tmp_path: Path, pix_fmt: str, suffix: str) -> None:

@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import av
-from av.container import InputContainer
+from av.container import Flags, InputContainer
 from av.packet import Packet
 from av.stream import Disposition
 from av.video.codeccontext import VideoCodecContext
@@ -53,11 +53,14 @@ def open_input(path: Path, most: int = LIMITS.still) -> InputContainer:
             raise MediaError(f"{path}: the file is empty")
         options = {**_OPTIONS, "max_pixels": str(most), "codec_whitelist": _tried()}
         form = "apng" if imagemeta.is_animated_png(path) else None
-        return av.open(f"file:{path}", "r", format=form, options=options, metadata_errors="replace")
+        container = av.open(f"file:{path}", "r", format=form, options=options, metadata_errors="replace")
     except av.error.FFmpegError as error:
         raise unreadable(path, error, most) from error
     except OSError as error:
         raise MediaError(f"{path}: {error.strerror or error}", "check the name, and who may read it") from error
+    if _without_pts(container):
+        container.flags &= ~Flags.gen_pts.value  # type: ignore[operator]  # for H.264 it gives the next one's
+    return container
 
 
 @lru_cache(maxsize=1)
@@ -74,6 +77,16 @@ def pictures_of(decoder: VideoCodecContext, packet: Packet[VideoStream]) -> list
         except (ValueError, struct.error) as error:
             raise av.error.InvalidDataError(1, str(error)) from error
     return decoder.decode(packet)
+
+
+def time_of(container: InputContainer, one: VideoFrame | Packet[VideoStream]) -> int | None:
+    """When it is shown, in ticks."""
+    return one.dts if one.pts is None and _without_pts(container) else one.pts
+
+
+def _without_pts(container: InputContainer) -> bool:
+    """AVI states only when frames are decoded."""
+    return container.format.name == "avi"
 
 
 def reason(error: BaseException) -> str:

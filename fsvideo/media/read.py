@@ -31,6 +31,7 @@ from fsvideo.media.opening import (
     open_input,
     pictures_of,
     reason,
+    time_of,
     unreadable,
 )
 from fsvideo.media.view import affine, turn_matrix, upright
@@ -70,8 +71,9 @@ def _describe(path: Path, container: InputContainer, stream: VideoStream, limits
     decoder = decoder_of(stream, limits.still if still else limits.moving)
     times: list[int] = []
     for packet in container.demux(stream):
-        if packet.pts is not None and not packet.is_discard:
-            times.append(packet.pts)
+        time = time_of(container, packet)
+        if time is not None and not packet.is_discard:
+            times.append(time)
         if first is None:
             first = next(iter(pictures_of(decoder, packet)), None)
         elif len(times) >= _LOOK_AHEAD or still:
@@ -100,7 +102,7 @@ def _describe(path: Path, container: InputContainer, stream: VideoStream, limits
         codec=stream.codec_context.codec.canonical_name,
         rate=rate,
         time_base=Fraction(1, 25) if still else tick,
-        start=0 if still else first.pts or 0,
+        start=0 if still else time_of(container, first) or 0,
         duration=0.0 if still else seconds,
         frames=1 if still else round(seconds * rate) if rate and seconds else stream.frames,
         bit_depth=layout(pix_fmt).depth,
@@ -320,7 +322,8 @@ def _decode(
                 continue
             if item.is_corrupt and previous is not None:
                 damaged("a frame could not be decoded whole")
-            pts = item.pts if item.pts is not None else at
+            time = time_of(container, item)
+            pts = time if time is not None else at
             if previous is None and seek_to is not None and pts > seek_to:  # sought too far: read from the start
                 yield from _decode(info, None, to_the_end, threads, on_damage)
                 return
