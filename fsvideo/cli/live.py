@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from fsvideo.cli.common import BACKEND, COMPUTE, FILE, MODEL, REFERENCE, REFINE, TUNE, errors, stack
+from fsvideo.cli.common import BACKEND, COMPUTE, FILE, MODEL, REFERENCE, REFINE, TUNE, Number, errors, stack
 from fsvideo.cli.look import LOOK, take_look
 from fsvideo.options import SwapOptions
 
@@ -57,7 +57,7 @@ from fsvideo.options import SwapOptions
     LOOK,
     click.option(
         "--smooth",
-        type=click.FloatRange(0, 5),
+        type=Number(0, 5),
         default=0.5,
         show_default=True,
         metavar="SECONDS",
