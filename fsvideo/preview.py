@@ -40,6 +40,7 @@ def preview(options: SwapOptions, place: Path, info: MediaInfo, swapper: Swapper
     shots = replace(footage, cuts=[]) if seen.moments else footage  # where a moment begins is no cut
     result = SwapResult(options.input, None, swapper.name, info, shots, frames=len(footage.times), moments=seen.moments)
     result.backend = swapper.backend
+    result.provenance = "metadata" if seal is None else "c2pa"
     result.swapped_frames, result.swapped_faces = counts(jobs, len(footage.times))
     if not jobs:
         result.notes.append("no face to swap was found" + (" at the moments looked at" if seen.moments else ""))

@@ -15,6 +15,7 @@ from fsvideo import pipeline
 from fsvideo.faces.follow import Follower
 from fsvideo.glance import MOMENTS, glance
 from fsvideo.media import read
+from fsvideo.media.provenance import examine
 from fsvideo.networks import load_finder
 from fsvideo.options import SwapOptions
 from fsvideo.swapper import Swapper, tiny
@@ -35,7 +36,9 @@ def swapper() -> Swapper:
 
 def test_a_long_clip_is_looked_at_in_moments(long: Path, swapper: Swapper, tmp_path: Path) -> None:
     sheet, watch = tmp_path / "sheet.png", Watch()
-    result = pipeline.swap(options_for(long, tmp_path / "out.mp4", preview=sheet), swapper, watch)
+    options = options_for(long, tmp_path / "out.mp4", preview=sheet, provenance="c2pa")
+    result = pipeline.swap(options, swapper, watch)
+    assert result.provenance == "c2pa" and examine(sheet).state == "valid"
     assert watch.done == {"faces": 5 * MOMENTS, "preview": 6}
     assert (result.frames, result.moments, result.people) == (5 * MOMENTS, MOMENTS, 1)
     assert result.footage.cuts == []  # a leap is none
