@@ -14,7 +14,7 @@ from face_fixtures import EXAMPLES
 from train_fixtures import AEI, ALONE, HEAR, aei_run, faces, hear_run
 
 from fsvideo import weights
-from fsvideo.models.discriminator import FeatureDiscriminator
+from fsvideo.models.discriminator import FeatureDiscriminator, MultiScaleDiscriminator
 from fsvideo.models.identity import IdentityEncoder
 from fsvideo.networks import load_blendshapes, load_encoder, load_mesh
 from fsvideo.train import losses
@@ -117,6 +117,36 @@ def test_who_trains_on_has_the_discriminators_that_judged_before(encoder: Identi
     for a, b in zip(scores(other), scores(trainer), strict=True):
         torch.testing.assert_close(a, b, atol=1e-2, rtol=1e-2)
     assert not other.judge_as({}) and not other.judge_as(tensors | {"discriminator.more": torch.zeros(1)})
+
+
+def test_a_discriminator_that_the_weights_lack_begins_anew(encoder: IdentityEncoder, tmp_path: Path) -> None:
+    trainer, _ = aei_run(encoder)
+    export_judges(trainer.state(), tmp_path / "judges.safetensors", "small")
+    tensors = weights.load(tmp_path / "judges.safetensors", "judges").tensors
+    older = {k: v for k, v in tensors.items() if not k.startswith("discriminator.eyes.")}
+    other, _ = aei_run(encoder, replace(AEI, seed=5))
+    own = other.discriminator.eyes.state_dict()
+    own = {k: v.clone() for k, v in own.items()}
+    assert 0 < len(older) < len(tensors) and other.judge_as(older)
+    now = other.state()
+    for k, v in older.items():
+        net, _, name = k.partition(".")
+        torch.testing.assert_close(now[net][name], v.float())
+    for k, v in other.discriminator.eyes.state_dict().items():
+        torch.testing.assert_close(v, own[k])
+
+
+def test_one_discriminator_looks_at_eyes_and_brows_alone() -> None:
+    torch.manual_seed(0)
+    judge = MultiScaleDiscriminator((8, 8, 8), depth=4).eval()
+    picture = torch.rand(1, 3, 256, 256) * 2 - 1
+    brow, mouth = picture.clone(), picture.clone()
+    brow[..., 75:80, 90:110] *= -1
+    mouth[..., 170:190, 100:150] *= -1
+    *scales, eyes = judge(picture)
+    assert len(scales) == 3 and eyes.shape[2] < eyes.shape[3]
+    assert not torch.equal(judge(brow)[-1], eyes) and torch.equal(judge(mouth)[-1], eyes)
+    assert not torch.equal(judge(mouth)[0], scales[0])
 
 
 def test_heads_on_features_tell_faces_from_noise(encoder: IdentityEncoder) -> None:

@@ -8,6 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
+_EYES = ((0.24, 0.52), (0.14, 0.86))  # rows and columns of eyes and brows, in parts of the default crop's side
+
 
 class PatchDiscriminator(nn.Module):
     """Strided 4x4 convolutions down to a map of one score a patch, spectrally normalised, with group norm between.
@@ -29,21 +31,25 @@ class PatchDiscriminator(nn.Module):
 
 
 class MultiScaleDiscriminator(nn.Module):
-    """Multi-scale PatchGAN (Wang et al., pix2pixHD), as FaceShifter uses it: full, half and quarter size.
+    """Multi-scale PatchGAN (Wang et al., pix2pixHD), as FaceShifter uses it: full, half and quarter size; and one for
+    eyes and brows (Wang et al., GFP-GAN), which people look at first and a generator paints worst.
 
     ``widths``: of each, from full size on. At full size, which costs most, it looks at the middle three quarters: what
     lies around the face is the target's own.
     """
 
-    def __init__(self, widths: tuple[int, ...] = (32, 32, 32), depth: int = 3) -> None:
+    def __init__(self, widths: tuple[int, ...] = (32, 32, 32), depth: int = 3, eyes: int = 32) -> None:
         super().__init__()
         self.scales = nn.ModuleList(PatchDiscriminator(width, depth) for width in widths)
+        self.eyes = PatchDiscriminator(eyes, depth)
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """(N, 3, S, S) in [-1, 1] -> one map of scores (N, 1, s, s) a scale, higher means more real."""
+        """(N, 3, S, S) in [-1, 1] -> one map of scores (N, 1, h, w) a scale and the eyes', higher means more real."""
         rim = x.shape[-1] // 8
         sizes = [x[..., rim:-rim, rim:-rim], *(F.avg_pool2d(x, 2**k) for k in range(1, len(self.scales)))]
-        return [net(seen) for net, seen in zip(self.scales, sizes, strict=True)]
+        scores = [net(seen) for net, seen in zip(self.scales, sizes, strict=True)]
+        rows, columns = (slice(*(round(x.shape[-1] * end) for end in ends)) for ends in _EYES)
+        return [*scores, self.eyes(x[..., rows, columns])]
 
 
 class FeatureDiscriminator(nn.Module):

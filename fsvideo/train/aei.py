@@ -183,13 +183,16 @@ class AEITrainer:
         self.features.requires_grad_(not frozen)
 
     def judge_as(self, tensors: Mapping[str, Tensor]) -> bool:
-        """Take over these discriminators, named as ``export_judges`` does. False where they are not of these sizes."""
+        """Take over these discriminators, named as ``export_judges`` does; those that are not among them begin anew.
+
+        False where there are none, or others than these.
+        """
         nets = {"discriminator": self.discriminator, "features": self.features}
         own = {f"{net}.{k}": v for net, module in nets.items() for k, v in module.state_dict().items()}
-        if {k: v.shape for k, v in own.items()} != {k: v.shape for k, v in tensors.items()}:
+        if not tensors or any(k not in own or own[k].shape != v.shape for k, v in tensors.items()):
             return False
-        for k, v in own.items():
-            v.copy_(tensors[k])
+        for k, v in tensors.items():
+            own[k].copy_(v)
         return True
 
     def state(self) -> dict[str, object]:
