@@ -34,13 +34,15 @@ def encoder() -> IdentityEncoder:
 def test_every_loss_is_named_and_the_adversarial_one_waits(encoder: IdentityEncoder) -> None:
     trainer, pairs = aei_run(encoder)
     names = [set(trainer.train_step(pairs.draw(k))) for k in range(3)]
-    always = {"total", "id", "att", "rec", "away", "texture", "tint", "steady"}
+    always = {"total", "id", "att", "rec", "away", "texture", "stains", "tint", "steady"}
     assert names == [always, always | {"d", "d_feature"}, always | {"d", "d_feature", "adv", "feature"}]
 
 
 def test_stains_count_where_they_are_given_a_weight(encoder: IdentityEncoder) -> None:
     trainer, pairs = aei_run(encoder, replace(AEI, w_stains=60.0))
     assert "stains" in trainer.train_step(pairs.draw(0))
+    trainer, pairs = aei_run(encoder, replace(AEI, w_stains=0.0))
+    assert "stains" not in trainer.train_step(pairs.draw(0))
 
 
 def test_the_papers_losses_are_the_papers_terms_alone(encoder: IdentityEncoder) -> None:

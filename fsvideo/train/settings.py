@@ -15,13 +15,13 @@ class AEISettings:
     batch: int = 8
     lr: float = 3e-4
     lr_discriminator: float = 3e-4
-    w_adv: float = 2.0
+    w_adv: float = 3.2
     w_feature: float = 1.5  # of the adversarial loss on the recognisers' feature maps; 0: without it
     w_mesh: float = 6.0  # of the face mesh's points where the target's are; 0: without it
     w_expression: float = 24.0  # of the expression that is read off the face mesh
     w_pose: float = 20.0  # of the face mesh as a whole turned, moved and enlarged
     w_texture: float = 2.0  # of fine detail as strong as the target's; 0: without it
-    w_stains: float = 0.0  # of light and dark that varies no more than in the target nearby; 0: without it
+    w_stains: float = 3.0  # of light and dark that varies no more than in the target nearby; 0: without it
     w_tint: float = 40.0  # of the target's colour differences; 0: without it
     w_steady: float = 80.0  # of the same result, moved, for a target that moved by parts of a pixel; 0: without it
     w_att: float = 6.0
