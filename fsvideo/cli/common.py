@@ -133,7 +133,7 @@ def backend(default: str) -> Callable[[Any], Any]:
         type=click.Choice(["auto", "torch", "onnx", "openvino"]),
         default=default,
         show_default=True,
-        help="What computes the swap: auto is the fastest that is installed, PyTorch on a GPU.",
+        help="What computes the swap: auto is the first of openvino, onnx and torch that is installed; on a GPU torch.",
     )
 
 
@@ -165,8 +165,8 @@ TUNE = click.option(
     default=TUNE_STEPS,
     show_default=True,
     metavar="N",
-    help="Steps in which what is asked of the network is tuned to source and person, before frames are swapped, or "
-    "beside a live stream: more of the source, and no less of pose and expression; 0: none.",
+    help="Adjust what the network is told about the source to this person, in N steps before the swap or beside a live "
+    "stream: more likeness, pose and expression held better, for some seconds; 0: none.",
 )
 REFERENCE = click.option(
     "--reference", type=FILE, metavar="IMAGE", help="Picture of the person to swap, for --faces reference."

@@ -24,7 +24,7 @@ def verify(file: Path, trust: Path | None, as_json: bool) -> None:
     Marks can be removed: a file that says nothing may be edited all the same.
 
     \b
-    Exit codes: 0 it says something, and a manifest in it holds
+    Exit codes: 0 it says something: a manifest that holds, or tags only
                 1 it cannot be read     3 its manifest does not hold: altered or invalid
                 2 wrong usage           4 it says nothing
     """
@@ -54,7 +54,8 @@ def doctor(as_json: bool) -> None:
             click.echo(json.dumps([{"name": r.name, "ok": r.ok, "found": r.found, "hint": r.hint} for r in rows]))
         else:
             for row in rows:
-                mark = "[green]ok[/]     " if row.ok else "[red]missing[/]"
+                lacking = "[yellow]without[/]" if row.optional else "[red]missing[/]"
+                mark = "[green]ok[/]     " if row.ok else lacking
                 hint = f"\n        {row.hint}" if row.hint else ""
                 terminal.print(f"{mark} {escape(f'{row.name:<16} {row.found}{hint}')}")
         if not all(r.ok or r.optional for r in rows):

@@ -103,7 +103,7 @@ MODE = click.option(
     callback=_take_mode,
     help="Time against quality: fast stands for "
     + "; best for ".join(_as_options(MODES[mode]) for mode in ("fast", "best"))
-    + ". What is given by itself wins.",
+    + ". Options that are given, or set in a file, win over it.",
 )
 
 

@@ -158,7 +158,8 @@ class _Region(click.ParamType):
     click.option(
         "--preset",
         metavar="NAME",
-        help="The encoder's speed preset (x264: ultrafast to veryslow); veryfast, medium and slow go for all.",
+        help="The encoder's speed preset (x264: ultrafast to veryslow); veryfast, medium and slow work for all "
+        "that have any.",
     ),
     click.option(
         "--audio",
@@ -174,8 +175,8 @@ class _Region(click.ParamType):
         type=click.Choice(["local", "ray"]),
         default="local",
         show_default=True,
-        help="Where pass 2 of a video runs: here, or in segments on a Ray cluster: the one RAY_ADDRESS names, or that "
-        "runs here, or else one of this machine's cores. A worker takes --threads cores, 2 where nothing is said.",
+        help="Where the frames of a video are swapped: here, or in segments on a Ray cluster: the one RAY_ADDRESS "
+        "names, or that runs here, or else one of this machine's cores. A worker takes --threads cores, 2 where nothing is said.",
     ),
     click.option(
         "--report",
@@ -198,7 +199,8 @@ class _Region(click.ParamType):
     click.option(
         "--dry-run",
         is_flag=True,
-        help="Find the faces, try a few frames, say what would be done and how long it would take; write nothing.",
+        help="Find all faces, tune to one person and swap a few frames; say what would be done, how long it would take "
+        "and how much room it needs; write nothing.",
     ),
     click.option(
         "--no-face",

@@ -16,7 +16,7 @@ RUN = stack(
     click.option(
         "--preset",
         metavar="NAME",
-        help="Sizes of the network: compact, tiny or, of AEI-Net, aei-256.  [default: compact]",
+        help="Sizes of the network: compact or tiny; for `train aei` also aei-256.  [default: compact]",
     ),
     click.option("--steps", type=click.IntRange(1), metavar="N", help="Stop after so many steps."),
     click.option("--max-minutes", type=Number(0), metavar="M", help="Stop after so many minutes."),
@@ -79,16 +79,17 @@ def train() -> None:
 @click.option(
     "--init",
     type=FILE,
-    metavar="FILE",
-    help="Start from these weights, grown to --size, which must be theirs at least; at the same size with the "
-    "discriminators that lie beside them.",
+    metavar="NAME|FILE",
+    help="Start from these weights: compact, or a file. --size is theirs or larger, to which they grow; where it is "
+    "theirs, the discriminators that lie beside them are used, too.",
 )
 @click.option(
     "--losses",
     type=click.Choice(["shipped", "brief", "paper"]),
     default="shipped",
     show_default=True,
-    help="Loss weights: the shipped model's; attributes, identity, reconstruction 10, 10, 5; the paper's 10, 5, 10.",
+    help="Loss weights: the shipped model's; brief: attributes, identity and reconstruction alone, 10, 10, 5; the "
+    "paper's, 10, 5, 10.",
 )
 def aei(size: str | None, init: Path | None, losses: str, **run: Any) -> None:
     """Train AEI-Net, which makes the swap.

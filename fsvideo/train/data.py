@@ -149,7 +149,8 @@ def embed(
 def _shards(folder: Path) -> list[Path]:
     found = sorted(folder.glob("[0-9]*.npz"))
     if not found:
-        raise FsvideoError(f"{folder}: not a folder of training crops", f"make one: fsvideo align --output {folder}")
+        hint = f"make one: fsvideo align --input PHOTOS --output {folder}"
+        raise FsvideoError(f"{folder}: not a folder of training crops", hint)
     return found
 
 
