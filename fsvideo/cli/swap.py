@@ -176,7 +176,8 @@ class _Region(click.ParamType):
         default="local",
         show_default=True,
         help="Where the frames of a video are swapped: here, or in segments on a Ray cluster: the one RAY_ADDRESS "
-        "names, or that runs here, or else one of this machine's cores. A worker takes --threads cores, 2 where nothing is said.",
+        "names, or that runs here, or else one of this machine's cores. A worker takes --threads cores, 2 where "
+        "nothing is said.",
     ),
     click.option(
         "--report",
