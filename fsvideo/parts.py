@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
@@ -14,7 +15,7 @@ from fsvideo.media.writer import PartsWriter
 from fsvideo.memory import Memory
 from fsvideo.meter import OFF, Meter
 from fsvideo.options import SwapOptions
-from fsvideo.render import FrameTask, Job, Painter, painted, past_as_record, past_from_record
+from fsvideo.render import FrameTask, Job, Key, Painter, Past, painted, past_as_record, past_from_record
 from fsvideo.survey import Survey, decode_from, from_bytes, to_bytes
 from fsvideo.swapper import Swapper
 from fsvideo.types import Frame, MediaError, MediaInfo, Ui
@@ -55,10 +56,11 @@ def make(
             for number in gap:
                 log = report.FrameLog(info, swapper) if options.report else None
                 stretch = segments[number]
-                made = shown(islice(swapped, len(stretch)), stretch, info, log, ui)
+                last: deque[Mapping[Key, Past]] = deque(maxlen=1)
+                made = shown(_noting(islice(swapped, len(stretch)), last), stretch, info, log, ui)
                 with meter.stage("encode"):
                     writer.write_part(work.path(name_of(number)), made)
-                past = past_as_record(painter.past, jobs, stretch.stop)
+                past = past_as_record(last[0], jobs, stretch.stop)
                 rows = log.frames if log is not None else []
                 store(work, number, past, rows)
     return places(work, found)
@@ -110,6 +112,15 @@ def shown(
         yield frame
     if number != stretch.stop:
         raise MediaError(f"{info.path}: changed while it was read", "leave it alone until the output is there")
+
+
+def _noting(
+    swapped: Iterator[tuple[FrameTask, Frame]], last: deque[Mapping[Key, Past]]
+) -> Generator[tuple[FrameTask, Frame]]:
+    """``swapped``; ``last`` holds the painter's past when the newest of them was painted: it has gone on since."""
+    for task, frame in swapped:
+        last.append(task.past)
+        yield task, frame
 
 
 def _runs(numbers: list[int]) -> Iterator[range]:

@@ -29,6 +29,7 @@ from fsvideo.swapper import Swapper, beyond, toward
 from fsvideo.types import Array, Box, CropSpec, Frame, Identity, MediaInfo, Track
 
 _MOST_HELD = 1 << 30  # bytes of frames on their way through pass 2
+_PAINTED = 2  # frames that wait for their faces to be put back, and again for the encoder, at most
 
 Key: TypeAlias = tuple[int, str]
 """A track and the name of whose face it gets."""
@@ -78,11 +79,12 @@ class FaceTask:
 
 @dataclass
 class FrameTask:
-    """A frame on its way through pass 2."""
+    """A frame on its way through pass 2. ``past``: the painter's, once its faces match."""
 
     frame: Frame
     faces: list[FaceTask]
     swapped: list[Array] = field(default_factory=list)
+    past: Mapping[Key, Past] = field(default_factory=dict)
 
 
 def cut_faces(
@@ -218,20 +220,34 @@ def painted(
 ) -> Generator[tuple[FrameTask, Frame]]:
     """Pass 2: every one of ``frames`` in order, as it was taken and as it is swapped.
 
-    From one of ``cuts`` on, what comes out depends on the frames before it by the ``painter``'s past alone.
+    From one of ``cuts`` on, what comes out depends on the frames before it by the ``painter``'s past alone. Matching
+    must wait for the frame before, and everything for matching: so it has a thread of its own.
     """
+    painter = painter or Painter(info, options)
     batch = _batch(info, options.batch_size)
     depth = max(1, batch // _most_at_once(jobs))
     cut = meter.ahead(cut_faces(frames, info, jobs, swapper.spec, meter), depth)
     swapped = meter.ahead(swap_faces(cut, swapper, batch, cuts, meter), depth)
-    painter = painter or Painter(info, options)
-    with closing(cut), closing(swapped):
-        for task in swapped:
-            if task.frame.index in cuts:
-                painter.begin()
-            with meter.stage("blend"):
-                frame = painter.paint(task)
-            yield task, frame
+    matched = meter.ahead(_matched(swapped, painter, cuts, meter), min(depth, _PAINTED))
+    pasted = meter.ahead(_pasted(matched, painter, meter), min(depth, _PAINTED))
+    with closing(cut), closing(swapped), closing(matched), closing(pasted):
+        yield from pasted
+
+
+def _matched(tasks: Iterable[FrameTask], painter: Painter, cuts: Collection[int], meter: Meter) -> Generator[FrameTask]:
+    for task in tasks:
+        if task.frame.index in cuts:
+            painter.begin()
+        with meter.stage("blend"):
+            painter.match(task)
+        yield task
+
+
+def _pasted(tasks: Iterable[FrameTask], painter: Painter, meter: Meter) -> Generator[tuple[FrameTask, Frame]]:
+    for task in tasks:
+        with meter.stage("blend"):
+            frame = painter.paste(task)
+        yield task, frame
 
 
 def _batch(info: MediaInfo, wanted: int) -> int:
@@ -262,34 +278,47 @@ class Painter:
         self.past = {key: replace(one, shown=None) for key, one in self.past.items()}
 
     def paint(self, task: FrameTask) -> Frame:
-        """The frame with its faces swapped; the very same frame where it has none.
+        """The frame with its faces swapped; the very same frame where it has none."""
+        self.match(task)
+        return self.paste(task)
+
+    def match(self, task: FrameTask) -> None:
+        """Give the frame's new faces the light, colour and sharpness of theirs. Frames must come in order."""
+        seconds = float(task.frame.pts * self.info.time_base)
+        task.swapped = [self._matched(face, made, seconds) for face, made in zip(task.faces, task.swapped, strict=True)]
+        task.past = dict(self.past)
+
+    def _matched(self, face: FaceTask, made: Array, seconds: float) -> Array:
+        look, past = face.job.look, self.past.get(face.job.key, Past())
+        where = face.crop, face.mask, seconds, self.options.smooth
+        made, shown = calm(made, *where, past.shown)
+        past = replace(past, shown=shown)
+        swapped = without_rims(made, face.crop, face.plain, face.job.identity.glasses)
+        if look.color == "match":
+            swapped, cast = match_color(swapped, *where, past.cast)
+            swapped = match_light(swapped, face.crop, face.plain, face.job.identity.glasses)
+            swapped = match_tint(swapped, face.crop, face.plain)
+            swapped = match_irises(swapped, face.crop)
+            swapped = match_hues(swapped, face.crop)
+            past = replace(past, cast=cast)
+        if look.sharpness == "match":
+            swapped, detail = match_sharpness(with_pores(swapped, face.crop, face.plain), *where, past.detail)
+            past = replace(past, detail=detail)
+        swapped = match_rims(as_left(swapped, made, face.crop), face.crop, face.plain)
+        if look.color == "match":
+            swapped = match_teeth(swapped, face.crop, face.mouth)
+        self.past[face.job.key] = past
+        return swapped
+
+    def paste(self, task: FrameTask) -> Frame:
+        """The frame with its faces, once they match, put back; the very same frame where it has none.
 
         Where faces overlap, the larger one, which is taken to be in front, covers the others.
         """
         frame = task.frame
-        seconds = float(frame.pts * self.info.time_base)
         covered: list[tuple[Box, Array]] = []
         faces = zip(task.faces, task.swapped, strict=True)
         for face, swapped in sorted(faces, key=lambda pair: -pair[0].box.width * pair[0].box.height):
-            look, past = face.job.look, self.past.get(face.job.key, Past())
-            where = face.crop, face.mask, seconds, self.options.smooth
-            swapped, shown = calm(swapped, *where, past.shown)
-            past, made = replace(past, shown=shown), swapped
-            swapped = without_rims(swapped, face.crop, face.plain, face.job.identity.glasses)
-            if look.color == "match":
-                swapped, cast = match_color(swapped, *where, past.cast)
-                swapped = match_light(swapped, face.crop, face.plain, face.job.identity.glasses)
-                swapped = match_tint(swapped, face.crop, face.plain)
-                swapped = match_irises(swapped, face.crop)
-                swapped = match_hues(swapped, face.crop)
-                past = replace(past, cast=cast)
-            if look.sharpness == "match":
-                swapped, detail = match_sharpness(with_pores(swapped, face.crop, face.plain), *where, past.detail)
-                past = replace(past, detail=detail)
-            swapped = match_rims(as_left(swapped, made, face.crop), face.crop, face.plain)
-            if look.color == "match":
-                swapped = match_teeth(swapped, face.crop, face.mouth)
-            self.past[face.job.key] = past
             box = masked(face.mask, face.matrix, face.box)
             part = box.within(face.box)
             matrix = shifted(face.matrix, part)

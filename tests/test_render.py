@@ -183,4 +183,4 @@ def test_the_more_faces_in_a_frame_the_fewer_frames_are_on_their_way(people: int
     jobs.append(Job(later, np.ones(1, np.float32), WHO, PLAIN))
     made = list(painted_frames([frame], info, jobs, unchanged(), OPTIONS, meter=Noted()))
     assert len(made) == 1 and len(made[0][0].swapped) == people
-    assert depths == [ahead, ahead]
+    assert depths == [min(ahead, 2), min(ahead, 2), ahead, ahead]  # the last one first
