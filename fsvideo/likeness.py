@@ -128,15 +128,16 @@ def asked(job: Job, seen: Sequence[Seen], swapper: Swapper, steps: int, going: G
     """
     source = replace(job, missing=None).wanted.embedding
     missing = np.float32(_GAIN) * np.mean([source - s.shown * float(s.shown @ source) for s in seen], axis=0)
-    worn = np.zeros_like(source)
+    worn, held = np.zeros_like(source), None
     if swapper.glasses is not None:
         portrait, own = job.identity.portrait, np.mean([s.own for s in seen], axis=0)
         lines = float(np.median([line_across(s.face.crop) for s in seen])), line_of(portrait) if portrait else 0.0
         worn = swapper.glasses.as_on(own, source + missing, lines)
+        held = swapper.glasses.reader if worn.any() else None  # recognisers would have them back
     wish = source + missing + worn
     length = np.linalg.norm(wish)
     crops, masks = (np.stack([getattr(s.face, name) for s in seen]) for name in ("crop", "mask"))
-    tuned = swapper.tuned(crops, masks, source + worn, wish / length, steps, going)
+    tuned = swapper.tuned(crops, masks, source + worn, wish / length, steps, going, held)
     return np.asarray(length * tuned - source, np.float32)
 
 

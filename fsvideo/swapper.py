@@ -78,12 +78,20 @@ class Swapper(Protocol):
         ...
 
     def tuned(
-        self, crops: Array, masks: Array, goal: Array, asked: Array, steps: int, going: Going = to_the_end
+        self,
+        crops: Array,
+        masks: Array,
+        goal: Array,
+        asked: Array,
+        steps: int,
+        going: Going = to_the_end,
+        held: Array | None = None,
     ) -> Array:
         """(A, D) what to ask each layer for in place of ``asked`` (D,), so that results look more like ``goal`` (D,).
 
         Crops (N, S, S, 3) of one person, and masks (N, S, S) of where the new face is shown in them. ``steps``: of
-        looking at what becomes of it, 0 for ``asked`` itself. ``going`` is asked now and then whether to go on.
+        looking at what becomes of it, 0 for ``asked`` itself. ``going`` is asked now and then whether to go on. Along
+        ``held`` (D,) nothing is moved.
         """
         ...
 
@@ -129,7 +137,14 @@ class AEISwapper:
         return np.stack([cv2.merge([*one]) for one in y * np.float32(127.5) + np.float32(127.5)])
 
     def tuned(
-        self, crops: Array, masks: Array, goal: Array, asked: Array, steps: int, going: Going = to_the_end
+        self,
+        crops: Array,
+        masks: Array,
+        goal: Array,
+        asked: Array,
+        steps: int,
+        going: Going = to_the_end,
+        held: Array | None = None,
     ) -> Array:
         if steps == 0 or not self.trained:
             return asked
@@ -140,7 +155,8 @@ class AEISwapper:
             net, encoder = deepcopy(net).to(device), deepcopy(encoder).to(device)
         readers = Readers(encoder, load_mesh().to(device), load_blendshapes().to(device))
         mask, wanted, start = (torch.from_numpy(x).to(device) for x in (masks[:, None], goal, asked))
-        z_id = tuned(net, readers, self._tensor(crops, device), mask, wanted, start, steps, going)
+        along = None if held is None else torch.from_numpy(held).to(device)
+        z_id = tuned(net, readers, self._tensor(crops, device), mask, wanted, start, steps, going, along)
         made: Array = z_id.cpu().numpy()
         return made
 
@@ -196,7 +212,14 @@ class Unchanged:
         return crops
 
     def tuned(
-        self, crops: Array, masks: Array, goal: Array, asked: Array, steps: int, going: Going = to_the_end
+        self,
+        crops: Array,
+        masks: Array,
+        goal: Array,
+        asked: Array,
+        steps: int,
+        going: Going = to_the_end,
+        held: Array | None = None,
     ) -> Array:
         return asked
 

@@ -61,11 +61,12 @@ def tuned(
     asked: Tensor,
     steps: int,
     going: Going = to_the_end,
+    held: Tensor | None = None,
 ) -> Tensor:
     """(A, D) what to ask each AAD layer for in place of ``asked`` (D,), of unit length: for results like ``goal`` (D,).
 
     ``target`` (N, 3, S, S) in [-1, 1]: crops of one person; ``mask`` (N, 1, S, S), 0..1: where the new face is shown.
-    The same each time. ``going`` is asked before each step whether to go on.
+    The same each time. ``going`` is asked before each step whether to go on. Nothing moves along ``held`` (D,).
     """
     # With channels last, PyTorch 2.13 gets the gradient of instance_norm wrong for a single picture.
     target = target.contiguous()
@@ -105,4 +106,6 @@ def tuned(
             square.lerp_(gradient.square(), 1 - _DECAY[1])
             along = (mean / (1 - _DECAY[0] ** step)) / ((square / (1 - _DECAY[1] ** step)).sqrt() + 1e-8)
             change -= _RATE * along
+            if held is not None:
+                change -= (change @ held)[:, None] * held / held.square().sum()
     return F.normalize(asked + change.detach(), dim=1)

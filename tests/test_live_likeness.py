@@ -29,7 +29,7 @@ class Tuner:
         self.answer[:, 0] = 1
 
     def __call__(
-        self, crops: Array, masks: Array, goal: Array, asked: Array, steps: int, going: Callable[[], bool]
+        self, crops: Array, masks: Array, goal: Array, asked: Array, steps: int, going: Callable[[], bool], held: object
     ) -> Array:
         if steps == 0:
             return asked

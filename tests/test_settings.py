@@ -209,7 +209,7 @@ def test_a_dry_run_foretells_time_and_room_and_writes_nothing(tmp_path: Path) ->
 
 def test_a_dry_run_counts_what_tuning_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def slow(
-        self: AEISwapper, crops: Array, masks: Array, goal: Array, asked: Array, steps: int, going: Going
+        self: AEISwapper, crops: Array, masks: Array, goal: Array, asked: Array, steps: int, going: Going, held: object
     ) -> Array:
         time.sleep(0.5 * steps)
         return asked
