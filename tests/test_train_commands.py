@@ -200,6 +200,14 @@ def test_a_run_goes_on_with_resume(crops: Path, tmp_path: Path) -> None:
     assert train_aei_command(more, Recorder()).steps == 3  # found without --output
     written = tomllib.loads((began.output / "config.toml").read_text())
     assert written["settings"]["steps"] == 3 and written["settings"]["batch"] == 2
+    kept = (began.output / "state.pt").read_bytes()
+    state = torch.load(began.output / "state.pt", weights_only=True)
+    del state["discriminator"][next(iter(state["discriminator"]))]  # as of a version that had no such part
+    torch.save(state, began.output / "state.pt")
+    with pytest.raises(FsvideoError, match="does not fit the networks of this version") as caught:
+        train_aei_command(more, Recorder())
+    assert "--init" in caught.value.hint
+    (began.output / "state.pt").write_bytes(kept)
 
     quick = {"preset": "tiny", "batch": 2, "steps": 1, "ranked": 4}
     hear = TrainOptions(crops, tmp_path / "h", aei=str(began.weights), device="cpu", changes=quick)

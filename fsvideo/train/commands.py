@@ -145,9 +145,10 @@ def train_aei_command(options: TrainOptions, ui: Ui) -> TrainResult:
     ui.note(f"{len(faces)} crops at {settings.size} pixels from {options.data}")
     if options.resume:
         state = folder.load_state()
-        start = AEINet(AEIConfig.from_json(state["config"]))
-        trainer = AEITrainer(settings, encoder, world, start, others, mesh, blendshapes)
-        trainer.load(state)
+        with folder.fitting():
+            start = AEINet(AEIConfig.from_json(state["config"]))
+            trainer = AEITrainer(settings, encoder, world, start, others, mesh, blendshapes)
+            trainer.load(state)
         folder.trim(trainer.step)
     else:
         fresh = _aei_start(options.init, settings, EncoderEnsemble([by_name[name] for name in settings.identity]))
@@ -198,7 +199,8 @@ def train_hear_command(options: TrainOptions, ui: Ui) -> TrainResult:
     start = load_hear(str(options.init), aei.spec) if options.init is not None and not options.resume else None
     trainer = HEARTrainer(settings, aei.net, aei.encoder, world, start)
     if options.resume:
-        trainer.load(folder.load_state())
+        with folder.fitting():
+            trainer.load(folder.load_state())
         folder.trim(trainer.step)
     folder.make()
     about = {"command": "hear", "data": str(options.data), "aei": str(checkpoint.path.resolve())}

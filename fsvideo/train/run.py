@@ -149,6 +149,17 @@ class RunFolder:
         self.world.wait()  # for the first process to have written it
         return read_state(self.state_file)
 
+    @contextmanager
+    def fitting(self) -> Iterator[None]:
+        """In this block a trainer takes the checkpoint. Raises FsvideoError where its networks have other parts."""
+        try:
+            yield
+        except (KeyError, RuntimeError, ValueError) as error:
+            raise FsvideoError(
+                f"{self.state_file}: does not fit the networks of this version of fsvideo",
+                "go on in a new run that begins with its weights: --init and the .safetensors file beside it",
+            ) from error
+
     def save_samples(self, step: int, columns: list[Tensor]) -> None:
         """A PNG whose rows are samples and whose columns are these batches (N, 3, S, S) in [-1, 1]."""
         grid = to_image(torch.cat([torch.cat(list(c), 1) for c in columns], 2))
