@@ -204,7 +204,7 @@ def plain_parts(outline: Array, features: Array, size: int) -> Plain:
     """
     small = size // SHRINK
     face, inner = (np.asarray((one + 0.5) / SHRINK - 0.5, np.float32) for one in (outline, features))
-    parts, wide = features_of(inner), max(1e-6, float(np.ptp(face[:, 0])))
+    parts, wide = features_of(inner), max(1.0, float(np.ptp(face[:, 0])))
     right, left = (one.mean(0) for one in parts["eyes"])
     across = (left - right) / max(1e-6, float(np.linalg.norm(left - right)))
     up = np.array([across[1], -across[0]], np.float32)
