@@ -15,6 +15,7 @@ import click
 import pytest
 
 from fsvideo.cli import main
+from fsvideo.media.writer import ENCODERS
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -131,6 +132,16 @@ def test_options_named_in_the_text_exist(page: Path) -> None:
     shown = re.findall(r"`(--[^`\n]+)`", page.read_text("utf-8"))
     named = {option for code in shown for option in re.findall(r"--[a-z][\w-]*", code)}
     assert named - {"--help"} - {opt for command in commands(main) for opt in options(command)} == set()
+
+
+def test_help_names_the_encoders_defaults() -> None:
+    texts = {param.name: getattr(param, "help", None) or "" for param in main.commands["swap"].params}
+    for name, encoder in ENCODERS.items():
+        if encoder.quality:
+            assert f"{name} {encoder.quality_default}" in texts["quality"]
+        if encoder.preset and name != "x264":
+            assert encoder.presets.get("medium", "medium") == encoder.preset_default
+    assert f"{ENCODERS['x264'].preset_default} for x264, medium for the others" in texts["preset"]
 
 
 def test_readme_lists_every_option_of_swap() -> None:

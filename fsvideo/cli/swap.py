@@ -153,13 +153,14 @@ class _Region(click.ParamType):
         "--quality",
         type=click.IntRange(0, 100),
         metavar="N",
-        help="The encoder's own scale (crf for x264, lower is better).  [default: visually lossless]",
+        help="The encoder's own scale (crf for x264, lower is better).  [default: visually lossless: x264 12, "
+        "x265 16, vp9 18, av1 20]",
     ),
     click.option(
         "--preset",
         metavar="NAME",
         help="The encoder's speed preset (x264: ultrafast to veryslow); veryfast, medium and slow work for all "
-        "that have any.",
+        "that have any.  [default: faster for x264, medium for the others]",
     ),
     click.option(
         "--audio",
